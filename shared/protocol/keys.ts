@@ -1,0 +1,36 @@
+/**
+ * Names of everything that Janus keeps in Redis. The model's name stands in braces, so that in a Redis Cluster all keys
+ * of one model live in one slot and a script may touch several of them.
+ */
+
+/** Prefix of all BullMQ keys. */
+export const QUEUE_PREFIX = 'janus';
+
+/** Hash: model name → JSON of its `ModelCard`. */
+export const modelsKey = 'janus:models';
+
+/** BullMQ queue of `SequenceJob`s of a model. BullMQ forbids `:` in queue names. */
+export const requestQueueName = (model: string): string => `requests.{${model.replaceAll(':', '_')}}`;
+
+/** Stream of `TokenEvent`s of one request; each entry has one field, `event`, holding JSON. */
+export const tokenStreamKey = (requestId: string): string => `janus:tokens:${requestId}`;
+export const TOKEN_STREAM_FIELD = 'event';
+/** A stream that nobody reads any more disappears after this many seconds. */
+export const TOKEN_STREAM_TTL_S = 600;
+
+/** String, set while a request is cancelled: Unix time in milliseconds at which the client was found gone. */
+export const cancelledKey = (requestId: string): string => `janus:cancelled:${requestId}`;
+/** Pub/sub channel on which the ids of cancelled requests of a model are told; the key above is the durable form. */
+export const cancelChannel = (model: string): string => `janus:{${model}}:cancel`;
+
+/** Set of the ids of the hosts that registered for a model. */
+export const membersKey = (model: string): string => `janus:{${model}}:members`;
+/** String with a time to live: JSON of one host's `HostRecord`, renewed by its heartbeat. */
+export const hostKey = (model: string, host: string): string => `janus:{${model}}:host:${host}`;
+/** String: JSON of the `Placement` in force. */
+export const placementKey = (model: string): string => `janus:{${model}}:placement`;
+
+/** List of layer-step frames for one expert host. */
+export const dispatchListKey = (model: string, host: string): string => `janus:{${model}}:dispatch:${host}`;
+/** List of answers for one attention instance. */
+export const answerListKey = (model: string, attention: string): string => `janus:{${model}}:answers:${attention}`;

@@ -1,0 +1,50 @@
+import type { WeightForm } from '../model/config.ts';
+
+export type HostRole = 'attention' | 'experts' | 'both';
+export type InstanceState = 'starting' | 'loading' | 'ready' | 'draining' | 'gone';
+
+/** What `GET /v1/models` tells of a model. */
+export interface ModelCard {
+  readonly id: string;
+  /** Unix time in seconds. */
+  readonly created: number;
+  readonly contextLength: number;
+  readonly vocabularySize: number;
+}
+
+export interface AttentionInstanceRecord {
+  readonly id: string;
+  readonly state: InstanceState;
+  /** KV slots in all and in use. */
+  readonly slots: number;
+  readonly slotsInUse: number;
+  readonly waiting: number;
+}
+
+export interface ExpertInstanceRecord {
+  /** Number of the instance in the placement. */
+  readonly id: number;
+  readonly state: InstanceState;
+  /** C, replica slots per layer. */
+  readonly slots: number;
+  /** Mean and largest number of distinct activated experts in one layer step since the start. */
+  readonly meanActivated: number;
+  readonly maxActivated: number;
+}
+
+/** One host process, renewed by its heartbeat. */
+export interface HostRecord {
+  readonly host: string;
+  readonly role: HostRole;
+  readonly model: string;
+  readonly weightForm: WeightForm;
+  readonly process: number;
+  readonly startedAtMs: number;
+  readonly heartbeatAtMs: number;
+  readonly attention: readonly AttentionInstanceRecord[];
+  readonly experts: readonly ExpertInstanceRecord[];
+}
+
+/** A host that has not renewed its record for this long is gone. */
+export const HOST_TTL_MS = 5_000;
+export const HEARTBEAT_INTERVAL_MS = 1_000;
