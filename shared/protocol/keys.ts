@@ -33,4 +33,5 @@ export const placementKey = (model: string): string => `janus:{${model}}:placeme
 /** List of layer-step frames for one expert host. */
 export const dispatchListKey = (model: string, host: string): string => `janus:{${model}}:dispatch:${host}`;
 /** List of answers for one attention instance. */
-export const answerListKey = (model: string, attention: string): string => `janus:{${model}}:answers:${attention}`;
+export const answerListKey = (model: string, attention: string): string =>
+  `janus:{${model}}:answers:${attention}`;

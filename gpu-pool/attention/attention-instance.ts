@@ -1,0 +1,130 @@
+import { Worker } from 'node:worker_threads';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { AttentionInstanceRecord, InstanceState } from '../../shared/protocol/member.ts';
+import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
+import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import { unavailable } from './failure.ts';
+import type {
+  AttentionCommand,
+  AttentionReport,
+  AttentionStatistics,
+  AttentionWorkerData,
+} from './worker-protocol.ts';
+
+/** Writes events to the token streams; resolves when they are stored. */
+export type EventSink = (events: readonly (readonly [string, TokenEvent])[]) => Promise<void>;
+
+interface Pending {
+  readonly job: SequenceJob;
+  readonly resolve: (outcome: SequenceOutcome) => void;
+}
+
+/** Time for an instance to end after it was told to stop, before its thread is ended. */
+const STOP_LIMIT_MS = 2_000;
+
+const keyOf = (requestId: string, choice: number): string => `${requestId}/${choice}`;
+
+/** One attention instance as its host sees it: a worker thread with an engine. */
+export class AttentionInstance {
+  readonly id: string;
+  readonly slots: number;
+  state: InstanceState = 'loading';
+  /** Resolves when the model is loaded. @throws JanusError when it cannot be */
+  readonly ready: Promise<void>;
+  statistics: AttentionStatistics = { slotsInUse: 0, waiting: 0, steps: 0, links: [] };
+  readonly #worker: Worker;
+  readonly #sink: EventSink;
+  readonly #pending = new Map<string, Pending>();
+  readonly #ended: Promise<void>;
+
+  /** @param onLost called when the thread ends without having been stopped */
+  constructor(data: AttentionWorkerData, sink: EventSink, onLost: (id: string) => void) {
+    this.id = data.id;
+    this.slots = data.limits.slots;
+    this.#sink = sink;
+    this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), { workerData: data });
+    this.ready = new Promise((resolve, reject) => {
+      const fail = (message: string) => reject(new JanusError(`Attention instance ${data.id}: ${message}`));
+      this.#worker.on('message', (report: AttentionReport) => {
+        if (report.kind === 'failed') return fail(report.message);
+        if (report.kind === 'progress') return this.#take(report);
+        this.state = 'ready';
+        resolve();
+      });
+      this.#worker.once('error', (error) => fail(error.message));
+      this.#worker.once('exit', () => fail('its thread ended while loading.'));
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        const lost = this.state === 'ready';
+        this.state = 'gone';
+        this.#failPending();
+        if (lost) onLost(data.id);
+        resolve();
+      });
+    });
+  }
+
+  /** Sequences that were submitted and have not ended. */
+  get load(): number {
+    return this.#pending.size;
+  }
+
+  /** Generates a sequence; resolves when its last event is stored. Never rejects. */
+  submit(job: SequenceJob, emitted: readonly number[]): Promise<SequenceOutcome> {
+    return new Promise((resolve) => {
+      this.#pending.set(keyOf(job.requestId, job.choice), { job, resolve });
+      this.#tell({ kind: 'submit', job, emitted });
+    });
+  }
+
+  cancel(requestId: string): void {
+    this.#tell({ kind: 'cancel', requestId });
+  }
+
+  record(): AttentionInstanceRecord {
+    const { slotsInUse, waiting } = this.statistics;
+    return { id: this.id, state: this.state, slots: this.slots, slotsInUse, waiting };
+  }
+
+  /** Stops after the step it is at; sequences that still run fail as unavailable. */
+  async stop(): Promise<void> {
+    if (this.state === 'gone') return;
+    this.state = 'draining';
+    this.#tell({ kind: 'stop' });
+    const timer = setTimeout(() => void this.#worker.terminate(), STOP_LIMIT_MS);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+
+  #tell(command: AttentionCommand): void {
+    this.#worker.postMessage(command);
+  }
+
+  #take(report: Extract<AttentionReport, { kind: 'progress' }>): void {
+    this.statistics = report.statistics;
+    const stored = this.#sink(report.events);
+    for (const { requestId, choice, outcome } of report.ended) {
+      const key = keyOf(requestId, choice);
+      const pending = this.#pending.get(key);
+      this.#pending.delete(key);
+      void stored.then(() => pending?.resolve(outcome));
+    }
+  }
+
+  /** The thread is gone: what it had is failed on its behalf. */
+  #failPending(): void {
+    const error = unavailable(`Attention instance ${this.id} ended unexpectedly; send the request again.`);
+    for (const { job, resolve } of this.#pending.values()) {
+      const { requestId, choice } = job;
+      const outcome = {
+        state: 'failed',
+        reason: error.message,
+        promptTokens: 0,
+        completionTokens: 0,
+      } as const;
+      void this.#sink([[requestId, { kind: 'failed', choice, error }]]).then(() => resolve(outcome));
+    }
+    this.#pending.clear();
+  }
+}

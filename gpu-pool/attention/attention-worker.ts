@@ -1,0 +1,109 @@
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import { loadModelFolder } from '../checkpoint/model-folder.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { AttentionModel } from '../runtime/attention-model.ts';
+import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
+import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
+import { Engine } from './engine.ts';
+import { unavailable } from './failure.ts';
+import { ForwardPass } from './forward-pass.ts';
+import { KvCache } from './kv-cache.ts';
+import { openExchange } from './open-exchange.ts';
+import { SequenceFactory } from './sequence-factory.ts';
+import type {
+  AttentionCommand,
+  AttentionReport,
+  AttentionWorkerData,
+  EndedSequence,
+} from './worker-protocol.ts';
+
+/**
+ * Thread of one attention instance. Compute blocks the thread, so commands are read by hand between steps; only while
+ * there is nothing to do, or an answer comes from another host, does the event loop run.
+ */
+const data = workerData as AttentionWorkerData;
+const port = parentPort!;
+const say = (report: AttentionReport): void => port.postMessage(report);
+
+let events: [string, TokenEvent][] = [];
+let ended: EndedSequence[] = [];
+const inbox: AttentionCommand[] = [];
+let wake: (() => void) | undefined;
+
+function load(): { engine: Engine; exchange: Exchange } {
+  const { config, checkpoint } = loadModelFolder(data.model.folder);
+  const tokenizer = loadTokenizer(data.model.folder, config.vocabularySize);
+  const { weightForm } = data.model;
+  const { tokenBudget, slots } = data.limits;
+  const model = AttentionModel.load(config, checkpointWeights(checkpoint), {
+    weightForm,
+    maxRows: tokenBudget,
+  });
+  const exchange = openExchange(data, config, checkpoint);
+  checkpoint.close();
+  const cache = new KvCache({
+    slots,
+    layers: config.layers,
+    kvWidth: config.keyValueHeads * config.headSize,
+    contextLength: config.contextLength,
+  });
+  const engine = new Engine({
+    factory: new SequenceFactory(config, tokenizer),
+    cache,
+    forwardPass: new ForwardPass(config, model, cache, exchange),
+    limits: data.limits,
+    listener: {
+      event: (requestId, event) => events.push([requestId, event]),
+      ended: (requestId, choice, outcome) => ended.push({ requestId, choice, outcome }),
+    },
+  });
+  return { engine, exchange };
+}
+
+function report(engine: Engine, exchange: Exchange): void {
+  const links = exchange.links.map((link) => ({ ...link.statistics, host: link.host, kind: link.kind }));
+  const { slotsInUse, waiting, steps } = engine;
+  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, steps, links } });
+  events = [];
+  ended = [];
+}
+
+/** Commands that the event loop delivered, then those that still lie in the port. */
+function nextCommand(): AttentionCommand | undefined {
+  return inbox.shift() ?? (receiveMessageOnPort(port)?.message as AttentionCommand | undefined);
+}
+
+async function serve(engine: Engine, exchange: Exchange): Promise<void> {
+  for (;;) {
+    for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
+      if (command.kind === 'stop') {
+        engine.failAll(unavailable('This attention host is stopping; send the request again.'));
+        return report(engine, exchange);
+      }
+      if (command.kind === 'submit') engine.submit(command.job, command.emitted);
+      else engine.cancel(command.requestId);
+    }
+    await engine.step();
+    if (events.length > 0 || ended.length > 0) report(engine, exchange);
+    if (!engine.idle || inbox.length > 0) continue;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+}
+
+port.on('message', (command: AttentionCommand) => {
+  inbox.push(command);
+  wake?.();
+});
+try {
+  const startedAt = performance.now();
+  const { engine, exchange } = load();
+  say({ kind: 'ready', loadMs: performance.now() - startedAt });
+  await serve(engine, exchange);
+  await exchange.close();
+} catch (error) {
+  say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+}
+port.close();

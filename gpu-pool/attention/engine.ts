@@ -1,0 +1,214 @@
+import { type DecodeTurn, planStep, type StepLimits } from '../../shared/batching/plan-step.ts';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
+import type { RequestFailure, TokenEvent } from '../../shared/protocol/token-event.ts';
+import { ExchangeError } from '../exchange/link.ts';
+import { admit } from './admission.ts';
+import { invalidRequest, serverFault, unavailable } from './failure.ts';
+import type { ForwardPass } from './forward-pass.ts';
+import type { KvCache } from './kv-cache.ts';
+import type { Sequence, SequenceStart } from './sequence.ts';
+import type { SequenceFactory } from './sequence-factory.ts';
+
+/** Where an engine's results go. Both are called while a step is worked on, so they must not block. */
+export interface EngineListener {
+  event(requestId: string, event: TokenEvent): void;
+  /** The last word on a sequence: its slot is free. */
+  ended(requestId: string, choice: number, outcome: SequenceOutcome): void;
+}
+
+export interface EngineParts {
+  readonly factory: SequenceFactory;
+  readonly cache: KvCache;
+  readonly forwardPass: ForwardPass;
+  readonly limits: StepLimits & {
+    /** Largest number of sequences that wait for a KV slot; one more is refused. */
+    readonly waiting: number;
+  };
+  readonly listener: EngineListener;
+}
+
+/** A sequence that has everything but a KV slot. */
+type WaitingSequence = Omit<SequenceStart, 'slot'>;
+
+/**
+ * Continuous batching: sequences join and leave the batch between steps, long prompts are prefilled in chunks beside
+ * sequences that decode. Who gets rows in a step is decided by `planStep`; this class only carries it out.
+ *
+ * A sequence is `waiting` (for a KV slot) → `running` → ended, each change between two steps.
+ */
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly #waiting: WaitingSequence[] = [];
+  #running: Sequence[] = [];
+  readonly #rows: Int32Array;
+  readonly #turn: DecodeTurn = { nextArrival: 0 };
+  #arrivals = 0;
+  /** Steps since the start. */
+  steps = 0;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#rows = new Int32Array(parts.cache.slots);
+  }
+
+  get slotsInUse(): number {
+    return this.#parts.cache.inUse;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  get idle(): boolean {
+    return this.#running.length === 0 && this.#waiting.length === 0;
+  }
+
+  /**
+   * Takes a sequence. A wrong request is answered with a `failed` event, never with an exception.
+   *
+   * @param emitted answer tokens that an earlier attempt already sent to the client
+   */
+  submit(job: SequenceJob, emitted: readonly number[]): void {
+    const { factory, limits } = this.#parts;
+    const admission = admit(job, factory.config, factory.tokenizer);
+    if ('failure' in admission) return this.#refuse(job, admission.failure);
+    if (this.#waiting.length >= limits.waiting) {
+      return this.#refuse(
+        job,
+        unavailable(`${limits.waiting} sequences already wait for a KV slot; try again later.`),
+      );
+    }
+    const endIds = factory.endIds(job.sampling);
+    this.#waiting.push({ ...admission, arrival: this.#arrivals++, job, emitted, endIds });
+    this.#fillSlots();
+  }
+
+  /** Ends all sequences of a request. Their slots are free when this returns, since it is called between steps. */
+  cancel(requestId: string): void {
+    for (let i = this.#waiting.length - 1; i >= 0; i--) {
+      const { job, promptIds } = this.#waiting[i]!;
+      if (job.requestId !== requestId) continue;
+      this.#waiting.splice(i, 1);
+      this.#tellCancelled(job, promptIds.length, 0);
+    }
+    const cancelled = this.#running.filter((sequence) => sequence.job.requestId === requestId);
+    for (const sequence of cancelled) {
+      this.#release(sequence);
+      this.#tellCancelled(sequence.job, sequence.promptTokens, sequence.completionTokens);
+    }
+    this.#fillSlots();
+  }
+
+  /** Computes one step of the batch. Does nothing when there is no work. */
+  async step(): Promise<void> {
+    const { forwardPass, limits } = this.#parts;
+    this.#fillSlots();
+    const running = this.#running;
+    const total = planStep(running, limits, this.#turn, this.#rows);
+    if (total === 0) return;
+    this.steps++;
+    try {
+      await forwardPass.run(running, this.#rows, total);
+    } catch (error) {
+      return this.#failStep(running, error);
+    }
+    for (const [index, sequence] of running.entries()) {
+      if (this.#rows[index] === 0) continue;
+      const logits = forwardPass.logits(index);
+      if (logits !== undefined) this.#sample(sequence, logits);
+    }
+  }
+
+  /** Fails everything that waits or runs, for instance because the host stops. */
+  failAll(failure: RequestFailure): void {
+    for (const { job } of this.#waiting.splice(0)) this.#refuse(job, failure);
+    for (const sequence of this.#running) this.#fail(sequence, failure);
+  }
+
+  #fillSlots(): void {
+    const { cache, factory, listener } = this.#parts;
+    while (this.#waiting.length > 0 && cache.inUse < cache.slots) {
+      const start = this.#waiting.shift()!;
+      const { job } = start;
+      const slot = cache.acquire(start.promptIds.length + start.maxTokens);
+      try {
+        const sequence = factory.create({ ...start, slot });
+        this.#running = [...this.#running, sequence];
+        if (start.emitted.length === 0) {
+          listener.event(job.requestId, {
+            kind: 'started',
+            choice: job.choice,
+            promptTokens: sequence.promptTokens,
+          });
+        }
+      } catch (error) {
+        cache.release(slot);
+        this.#refuse(job, invalidRequest(null, error instanceof Error ? error.message : String(error)));
+      }
+    }
+  }
+
+  #sample(sequence: Sequence, logits: Float32Array): void {
+    const { listener } = this.#parts;
+    const { requestId, choice } = sequence.job;
+    try {
+      const { finished, ...token } = sequence.take(logits);
+      listener.event(requestId, { kind: 'token', choice, ...token });
+      if (finished !== undefined) this.#finish(sequence, finished);
+    } catch (error) {
+      this.#fail(sequence, serverFault(error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  #finish(sequence: Sequence, reason: 'stop' | 'length'): void {
+    const { requestId, choice } = sequence.job;
+    const { promptTokens, completionTokens } = sequence;
+    this.#release(sequence);
+    const text = sequence.flush();
+    const counts = { promptTokens, completionTokens };
+    this.#parts.listener.event(requestId, { kind: 'finished', choice, reason, text, ...counts });
+    this.#parts.listener.ended(requestId, choice, { state: 'finished', reason, ...counts });
+  }
+
+  #failStep(running: readonly Sequence[], error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const isOurs = error instanceof ExchangeError || error instanceof JanusError;
+    const failure = isOurs ? unavailable(message) : serverFault(message);
+    for (const [index, sequence] of running.entries()) {
+      if (this.#rows[index]! > 0) this.#fail(sequence, failure);
+    }
+  }
+
+  #fail(sequence: Sequence, failure: RequestFailure): void {
+    this.#release(sequence);
+    this.#refuse(sequence.job, failure, sequence.promptTokens, sequence.completionTokens);
+  }
+
+  #refuse(job: SequenceJob, error: RequestFailure, promptTokens = 0, completionTokens = 0): void {
+    const { requestId, choice } = job;
+    this.#parts.listener.event(requestId, { kind: 'failed', choice, error });
+    const outcome = { state: 'failed', reason: error.message, promptTokens, completionTokens } as const;
+    this.#parts.listener.ended(requestId, choice, outcome);
+  }
+
+  #tellCancelled(job: SequenceJob, promptTokens: number, completionTokens: number): void {
+    const { requestId, choice } = job;
+    const counts = { promptTokens, completionTokens };
+    this.#parts.listener.event(requestId, {
+      kind: 'finished',
+      choice,
+      reason: 'cancelled',
+      text: '',
+      ...counts,
+    });
+    const reason = 'the client closed the connection';
+    this.#parts.listener.ended(requestId, choice, { state: 'cancelled', reason, ...counts });
+  }
+
+  /** Takes a sequence out of the batch. The list is replaced, so that a loop over the old one goes on undisturbed. */
+  #release(sequence: Sequence): void {
+    this.#running = this.#running.filter((other) => other !== sequence);
+    this.#parts.cache.release(sequence.slot);
+  }
+}

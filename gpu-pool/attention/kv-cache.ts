@@ -1,0 +1,216 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
+
+export interface KvCacheShape {
+  /** Largest number of sequences at once. */
+  readonly slots: number;
+  readonly layers: number;
+  /** Width of one token's keys in one layer: key-value heads × head size. */
+  readonly kvWidth: number;
+  /** Largest number of tokens of one sequence. */
+  readonly contextLength: number;
+}
+
+/** Buffers are sized in multiples of this many tokens, so that sequences of similar length can use the same one. */
+const GRANULE_TOKENS = 64;
+const BYTES_PER_FLOAT = 4;
+
+/**
+ * Keys and values of the running sequences: per slot and layer one token-major buffer `[capacity, kvWidth]` for each, of
+ * which the first `length` rows are a zero-copy input of the attention graph.
+ *
+ * One step of a sequence: `append` its rows in every layer, read `keys(slot, layer, rows)` there, and `advance` once at
+ * the end. A step that is given up and redone before `advance` overwrites its own rows.
+ *
+ * A slot keeps its buffers when it is released, and replaces them only by larger ones.
+ */
+export class KvCache {
+  readonly slots: number;
+  /** Bound of `bytesInUse`: every slot at full context length. */
+  readonly maxBytes: number;
+  readonly #layers: number;
+  readonly #kvWidth: number;
+  readonly #contextLength: number;
+  /** [slot][layer] → `[allocated, kvWidth]` */
+  readonly #keys: Float32Array[][];
+  readonly #values: Float32Array[][];
+  /** Tokens that a slot's buffers hold. */
+  readonly #allocated: Int32Array;
+  /** Tokens that the sequence in a slot was promised; 0: the slot is free. */
+  readonly #capacity: Int32Array;
+  readonly #length: Int32Array;
+  #inUse = 0;
+
+  constructor({ slots, layers, kvWidth, contextLength }: KvCacheShape) {
+    this.slots = slots;
+    this.#layers = layers;
+    this.#kvWidth = kvWidth;
+    this.#contextLength = contextLength;
+    this.maxBytes = slots * contextLength * this.#bytesPerToken;
+    this.#keys = Array.from({ length: slots }, () => []);
+    this.#values = Array.from({ length: slots }, () => []);
+    this.#allocated = new Int32Array(slots);
+    this.#capacity = new Int32Array(slots);
+    this.#length = new Int32Array(slots);
+  }
+
+  /** Number of slots that hold a sequence. */
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  /** Bytes of all buffers, those of free slots included. */
+  get bytesInUse(): number {
+    return this.#allocated.reduce((sum, tokens) => sum + tokens, 0) * this.#bytesPerToken;
+  }
+
+  /**
+   * Takes a slot for a sequence that grows to at most `capacityTokens`, prompt and answer together.
+   *
+   * @returns the slot, of length 0; -1 if none is free
+   * @throws JanusError if the sequence is longer than the context, or the machine has no memory for it
+   */
+  acquire(capacityTokens: number): number {
+    if (!(Number.isInteger(capacityTokens) && capacityTokens >= 1 && capacityTokens <= this.#contextLength)) {
+      throw new JanusError(
+        `A sequence of ${capacityTokens} tokens does not fit the model's context of ${this.#contextLength}: shorten the prompt or lower max_tokens.`,
+      );
+    }
+    const slot = this.#bestFreeSlot(capacityTokens);
+    if (slot < 0) return -1;
+    if (this.#allocated[slot] < capacityTokens) this.#grow(slot, capacityTokens);
+    this.#capacity[slot] = capacityTokens;
+    this.#length[slot] = 0;
+    this.#inUse++;
+    return slot;
+  }
+
+  /** Frees a slot. Views of it that are still held will show another sequence. */
+  release(slot: number): void {
+    this.#checkTaken(slot);
+    this.#capacity[slot] = 0;
+    this.#inUse--;
+  }
+
+  /** Number of tokens whose keys and values are complete in all layers. */
+  length(slot: number): number {
+    this.#checkTaken(slot);
+    return this.#length[slot];
+  }
+
+  /**
+   * Copies rows `[sourceRow, sourceRow + rows)` of `keys` and `values`, both `[T, kvWidth]`, behind the sequence's
+   * complete tokens.
+   *
+   * @throws RangeError if the slot's capacity or the source has fewer rows
+   */
+  append(
+    slot: number,
+    layer: number,
+    keys: Float32Array,
+    values: Float32Array,
+    sourceRow: number,
+    rows: number,
+  ): void {
+    this.#checkRoom(slot, rows);
+    this.#checkLayer(layer);
+    const width = this.#kvWidth;
+    if (!(sourceRow >= 0 && (sourceRow + rows) * width <= Math.min(keys.length, values.length))) {
+      throw new RangeError(
+        `Rows ${sourceRow} to ${sourceRow + rows} lie outside of the keys or values given.`,
+      );
+    }
+    const from = sourceRow * width;
+    const to = this.#length[slot] * width;
+    const ownKeys = this.#keys[slot][layer];
+    const ownValues = this.#values[slot][layer];
+    // A loop, because set() would need a view of the source per call.
+    for (let i = 0; i < rows * width; i++) {
+      ownKeys[to + i] = keys[from + i];
+      ownValues[to + i] = values[from + i];
+    }
+  }
+
+  /** Makes the rows that were appended in every layer part of the sequence, once per step. */
+  advance(slot: number, rows: number): void {
+    this.#checkRoom(slot, rows);
+    this.#length[slot] += rows;
+  }
+
+  /** View `[length + extraRows, kvWidth]` of a layer's keys; `extraRows`: those appended in the step in progress. */
+  keys(slot: number, layer: number, extraRows = 0): Float32Array {
+    return this.#view(this.#keys, slot, layer, extraRows);
+  }
+
+  /** As `keys`, of the values. */
+  values(slot: number, layer: number, extraRows = 0): Float32Array {
+    return this.#view(this.#values, slot, layer, extraRows);
+  }
+
+  get #bytesPerToken(): number {
+    return this.#layers * this.#kvWidth * 2 * BYTES_PER_FLOAT;
+  }
+
+  #view(buffers: readonly Float32Array[][], slot: number, layer: number, extraRows: number): Float32Array {
+    this.#checkRoom(slot, extraRows);
+    this.#checkLayer(layer);
+    return buffers[slot][layer].subarray(0, (this.#length[slot] + extraRows) * this.#kvWidth);
+  }
+
+  /** The free slot with the smallest buffers that suffice; without one, that with the largest, which has least to add. */
+  #bestFreeSlot(capacityTokens: number): number {
+    let best = -1;
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#capacity[slot] > 0) continue;
+      const allocated = this.#allocated[slot];
+      const bestAllocated = best < 0 ? -1 : this.#allocated[best];
+      const better =
+        bestAllocated >= capacityTokens
+          ? allocated >= capacityTokens && allocated < bestAllocated
+          : allocated > bestAllocated;
+      if (better) best = slot;
+    }
+    return best;
+  }
+
+  #grow(slot: number, capacityTokens: number): void {
+    const tokens = Math.min(Math.ceil(capacityTokens / GRANULE_TOKENS) * GRANULE_TOKENS, this.#contextLength);
+    const allocate = () =>
+      Array.from({ length: this.#layers }, () => new Float32Array(tokens * this.#kvWidth));
+    // The old buffers go first, so that at no time more than `maxBytes` are referenced.
+    this.#allocated[slot] = 0;
+    this.#keys[slot] = [];
+    this.#values[slot] = [];
+    try {
+      const keys = allocate();
+      this.#values[slot] = allocate();
+      this.#keys[slot] = keys;
+    } catch (cause) {
+      const megabytes = Math.ceil((tokens * this.#bytesPerToken) / 2 ** 20);
+      throw new JanusError(
+        `No memory for a KV cache of ${megabytes} MiB for one sequence: lower the number of slots or the context length.`,
+        { cause },
+      );
+    }
+    this.#allocated[slot] = tokens;
+  }
+
+  #checkTaken(slot: number): void {
+    if (!(this.#capacity[slot] > 0)) throw new RangeError(`KV slot ${slot} holds no sequence.`);
+  }
+
+  #checkRoom(slot: number, rows: number): void {
+    this.#checkTaken(slot);
+    const end = this.#length[slot] + rows;
+    if (!(rows >= 0 && end <= this.#capacity[slot])) {
+      throw new RangeError(
+        `KV slot ${slot} was acquired for ${this.#capacity[slot]} tokens; ${end} do not fit.`,
+      );
+    }
+  }
+
+  #checkLayer(layer: number): void {
+    if (!(layer >= 0 && layer < this.#layers)) {
+      throw new RangeError(`Layer ${layer} is not one of the cache's ${this.#layers}.`);
+    }
+  }
+}

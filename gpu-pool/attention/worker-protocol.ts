@@ -1,0 +1,70 @@
+import type { StepLimits } from '../../shared/batching/plan-step.ts';
+import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
+import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import type { SharedExchange } from '../exchange/lane-memory.ts';
+import type { LinkStatistics } from '../exchange/link.ts';
+import type { ModelSource } from '../runtime/model-source.ts';
+
+/** Where an attention instance finds its experts. */
+export type ExpertSource =
+  /** On its own thread. */
+  | { readonly kind: 'monolith' }
+  /** In the pool that the placement names: on this host through shared memory, on others through Redis. */
+  | {
+      readonly kind: 'pool';
+      readonly placement: Placement;
+      /** This host's own expert instances, if it has any, and the lane that belongs to this attention instance. */
+      readonly local: { readonly shared: SharedExchange; readonly lane: number } | null;
+      readonly redisUrl: string;
+      /** Upper bound of the wait for the answer to one layer step. */
+      readonly overdueAfterMs: number;
+    };
+
+export interface AttentionLimits extends StepLimits {
+  /** KV slots: sequences that run at once. */
+  readonly slots: number;
+  /** Sequences that wait for a KV slot. */
+  readonly waiting: number;
+}
+
+/** What the thread of an attention instance is started with. */
+export interface AttentionWorkerData {
+  /** Unique among all hosts of the model. */
+  readonly id: string;
+  readonly model: ModelSource;
+  readonly limits: AttentionLimits;
+  readonly experts: ExpertSource;
+}
+
+export type AttentionCommand =
+  | { readonly kind: 'submit'; readonly job: SequenceJob; readonly emitted: readonly number[] }
+  | { readonly kind: 'cancel'; readonly requestId: string }
+  | { readonly kind: 'stop' };
+
+/** The end of one sequence. */
+export interface EndedSequence {
+  readonly requestId: string;
+  readonly choice: number;
+  readonly outcome: SequenceOutcome;
+}
+
+/** What an attention instance counted since its start. */
+export interface AttentionStatistics {
+  readonly slotsInUse: number;
+  readonly waiting: number;
+  /** Decode and prefill iterations. */
+  readonly steps: number;
+  readonly links: readonly (LinkStatistics & { readonly host: string; readonly kind: string })[];
+}
+
+export type AttentionReport =
+  | { readonly kind: 'ready'; readonly loadMs: number }
+  | { readonly kind: 'failed'; readonly message: string }
+  /** After each step, and after a change between steps. */
+  | {
+      readonly kind: 'progress';
+      readonly events: readonly (readonly [requestId: string, event: TokenEvent])[];
+      readonly ended: readonly EndedSequence[];
+      readonly statistics: AttentionStatistics;
+    };

@@ -1,0 +1,53 @@
+import type { Lane } from './lane.ts';
+
+/** Computes rows of one expert of one layer: `input` `[M, H]` to `output` `[M, H]`. */
+export type ExpertCompute = (
+  layer: number,
+  expert: number,
+  input: Float32Array,
+  rows: number,
+  output: Float32Array,
+) => void;
+
+/** Runs the groups that a lane's schedule gives to one instance, from the lane's `hidden` to its `outputs`. */
+export class GroupRunner {
+  readonly #compute: ExpertCompute;
+  /** `[maxRows, H]` */
+  readonly #gathered: Float32Array;
+
+  constructor(maxRows: number, hiddenSize: number, compute: ExpertCompute) {
+    this.#compute = compute;
+    this.#gathered = new Float32Array(maxRows * hiddenSize);
+  }
+
+  /** Runs all groups of `instance`; returns the number of its activated experts. */
+  run(lane: Lane, instance: number): number {
+    const first = lane.groups.instanceStart[instance]!;
+    const end = lane.groups.instanceStart[instance + 1]!;
+    for (let group = first; group < end; group++) this.#runGroup(lane, group);
+    return end - first;
+  }
+
+  /** The rows of one expert lie anywhere in `hidden`, but next to each other in `outputs`. */
+  #runGroup(lane: Lane, group: number): void {
+    const { hiddenSize } = lane.shape;
+    const start = lane.groups.groupStart[group]!;
+    const rows = lane.groups.groupStart[group + 1]! - start;
+    const output = lane.outputs.subarray(start * hiddenSize, (start + rows) * hiddenSize);
+    this.#compute(lane.layer, lane.groups.groupExpert[group]!, this.#gather(lane, start, rows), rows, output);
+  }
+
+  /** Input `[M, H]` of a group: a view where the rows happen to follow each other, else a copy. */
+  #gather(lane: Lane, start: number, rows: number): Float32Array {
+    const { hiddenSize, expertsPerToken } = lane.shape;
+    const { groupPairs } = lane.groups;
+    const first = Math.floor(groupPairs[start]! / expertsPerToken);
+    const last = Math.floor(groupPairs[start + rows - 1]! / expertsPerToken);
+    if (last - first === rows - 1) return lane.hidden.subarray(first * hiddenSize, (last + 1) * hiddenSize);
+    for (let i = 0; i < rows; i++) {
+      const row = Math.floor(groupPairs[start + i]! / expertsPerToken);
+      this.#gathered.set(lane.hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize), i * hiddenSize);
+    }
+    return this.#gathered.subarray(0, rows * hiddenSize);
+  }
+}

@@ -1,0 +1,118 @@
+import type { LayerStep } from '../../shared/protocol/layer-step.ts';
+
+/** What a link measured since it was opened. Bytes and messages count both directions. */
+export interface LinkStatistics {
+  layerSteps: number;
+  messages: number;
+  bytes: number;
+  /** Sum and largest of the round trips, send to answer, in microseconds. */
+  totalRoundTripUs: number;
+  maxRoundTripUs: number;
+}
+
+export function emptyStatistics(): LinkStatistics {
+  return { layerSteps: 0, messages: 0, bytes: 0, totalRoundTripUs: 0, maxRoundTripUs: 0 };
+}
+
+/** Adds one layer step to `statistics`. */
+export function recordRoundTrip(
+  statistics: LinkStatistics,
+  roundTripUs: number,
+  messages: number,
+  bytes: number,
+): void {
+  statistics.layerSteps++;
+  statistics.messages += messages;
+  statistics.bytes += bytes;
+  statistics.totalRoundTripUs += roundTripUs;
+  if (roundTripUs > statistics.maxRoundTripUs) statistics.maxRoundTripUs = roundTripUs;
+}
+
+/**
+ * The way from one attention instance to the expert instances of one host. Every link gives the same guarantees, and
+ * one conformance suite (test/integration/link-conformance.test.ts) holds them all to it:
+ *
+ * - steps are answered in the order in which they were sent, each exactly once; late and doubled answers are dropped;
+ * - at most `IN_FLIGHT_LIMIT` steps are under way, one more is refused with `LinkBusyError`, so nothing piles up;
+ * - a step over the row limit is refused with `StepTooLargeError` before anything is sent;
+ * - a host that holds another placement version answers `StalePlacementError`;
+ * - a lost peer gives `PeerLostError`, a silent one `AnswerOverdueError`; a step never hangs.
+ */
+export interface ExpertLink {
+  /** Id of the expert host at the other end. */
+  readonly host: string;
+  readonly kind: 'shared-memory' | 'redis';
+  readonly statistics: LinkStatistics;
+  /**
+   * Sends one layer step and resolves when the host's share of the MoE output stands in `output` `[T, H]`: for each row
+   * the sum, in the gate's order, of gate weight × expert output over the experts that the schedule gave to this host.
+   */
+  exchange(step: LayerStep, output: Float32Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Layer steps that may be under way on one link. The next layer needs this one's answer, so more would never help. */
+export const IN_FLIGHT_LIMIT = 1;
+
+/** Base of the errors that a layer step can end with. */
+export class ExchangeError extends Error {
+  override readonly name: string = 'ExchangeError';
+  readonly host: string;
+  constructor(host: string, message: string) {
+    super(message);
+    this.host = host;
+  }
+}
+
+export class LinkBusyError extends ExchangeError {
+  override readonly name = 'LinkBusyError';
+  constructor(host: string) {
+    super(
+      host,
+      `A layer step to expert host ${host} is still under way; a link carries ${IN_FLIGHT_LIMIT} at a time.`,
+    );
+  }
+}
+
+export class StepTooLargeError extends ExchangeError {
+  override readonly name = 'StepTooLargeError';
+  constructor(host: string, rows: number, maxRows: number) {
+    super(
+      host,
+      `A layer step of ${rows} rows is over this exchange's limit of ${maxRows} rows; lower the token budget.`,
+    );
+  }
+}
+
+export class PeerLostError extends ExchangeError {
+  override readonly name = 'PeerLostError';
+  constructor(host: string, what: string) {
+    super(host, `Expert host ${host} is lost: ${what}.`);
+  }
+}
+
+export class AnswerOverdueError extends ExchangeError {
+  override readonly name = 'AnswerOverdueError';
+  constructor(host: string, waitedMs: number) {
+    super(
+      host,
+      `Expert host ${host} is alive but did not answer a layer step within ${Math.round(waitedMs)} ms.`,
+    );
+  }
+}
+
+export class StalePlacementError extends ExchangeError {
+  override readonly name = 'StalePlacementError';
+  readonly heldVersion: number;
+  constructor(host: string, sentVersion: number, heldVersion: number) {
+    super(
+      host,
+      `Expert host ${host} holds placement version ${heldVersion}, the layer step was made under ${sentVersion}.`,
+    );
+    this.heldVersion = heldVersion;
+  }
+}
+
+export class ExpertFailedError extends ExchangeError {
+  override readonly name = 'ExpertFailedError';
+}

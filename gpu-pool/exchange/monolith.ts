@@ -1,0 +1,47 @@
+import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
+import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
+import { RowGroups } from '../../shared/scheduler/row-groups.ts';
+import { combine } from './combine.ts';
+import type { Exchange } from './exchange.ts';
+import { type ExpertCompute, GroupRunner } from './group-runner.ts';
+import { Lane, type LaneOptions } from './lane.ts';
+
+/**
+ * No exchange at all: the experts run on the attention instance's own thread. It is the yardstick for what separating the
+ * pools costs, and for whether it changes a single token.
+ */
+export class MonolithExchange implements Exchange {
+  readonly links = [];
+  readonly step: Lane;
+  readonly #scheduler: AebsScheduler;
+  readonly #groups: RowGroups;
+  /** All experts on instance 0. */
+  readonly #index: LayoutIndex;
+  readonly #runner: GroupRunner;
+
+  constructor(shape: LaneOptions['shape'], experts: number, compute: ExpertCompute) {
+    this.step = new Lane({ shape, experts, instances: 1, placedInstances: 1 });
+    this.#scheduler = new AebsScheduler(this.step.limits);
+    this.#groups = new RowGroups(this.step.limits, this.step.groups);
+    const everyExpert = Array.from({ length: experts }, (_, expert) => expert);
+    this.#index = indexLayout({ instances: 1, capacity: experts, slots: [everyExpert] }, experts);
+    this.#runner = new GroupRunner(shape.maxRows, shape.hiddenSize, compute);
+  }
+
+  get aMax(): number {
+    return this.#scheduler.aMax;
+  }
+
+  async run(layer: number, rows: number, output: Float32Array): Promise<void> {
+    const { step } = this;
+    const topK = step.shape.expertsPerToken;
+    step.layer = layer;
+    step.rows = rows;
+    this.#scheduler.schedule(this.#index, step.expertIds, rows, topK);
+    this.#groups.group(step.expertIds, this.#scheduler.instanceOf, rows, topK);
+    this.#runner.run(step, 0);
+    combine(step, this.#scheduler.instanceOf, 0, 1, output);
+  }
+
+  async close(): Promise<void> {}
+}

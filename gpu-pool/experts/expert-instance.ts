@@ -1,0 +1,105 @@
+import { Worker } from 'node:worker_threads';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ExpertInstanceRecord, InstanceState } from '../../shared/protocol/member.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import type { HostMemory } from '../exchange/host-memory.ts';
+import { openHostMemory, openLane, type SharedExchange } from '../exchange/lane-memory.ts';
+import type { ModelSource } from '../runtime/model-source.ts';
+
+/** What the thread of an expert instance is started with. */
+export interface ExpertWorkerData {
+  readonly model: ModelSource;
+  readonly shared: SharedExchange;
+  /** Id in the placement. */
+  readonly instance: number;
+  /** Per layer the experts to load. */
+  readonly experts: readonly (readonly number[])[];
+  readonly placementVersion: number;
+}
+
+export type ExpertWorkerMessage =
+  | { readonly kind: 'ready'; readonly loadedBytes: number; readonly loadMs: number }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** Time for an instance to leave its loop after it was told to stop, before its thread is ended. */
+const STOP_LIMIT_MS = 2_000;
+
+/** One expert instance as its host sees it: a worker thread with the experts of its slots. */
+export class ExpertInstance {
+  readonly id: number;
+  readonly slots: number;
+  state: InstanceState = 'loading';
+  /** Resolves when the experts are loaded. @throws JanusError when they cannot be */
+  readonly ready: Promise<void>;
+  readonly #memory: HostMemory;
+  readonly #shared: SharedExchange;
+  readonly #worker: Worker;
+  readonly #ended: Promise<void>;
+
+  /** @param onLost called when the thread ends without having been stopped */
+  constructor(
+    id: number,
+    placement: Placement,
+    model: ModelSource,
+    shared: SharedExchange,
+    onLost: (instance: number) => void,
+  ) {
+    this.id = id;
+    this.slots = placement.capacity;
+    this.#shared = shared;
+    this.#memory = openHostMemory(shared);
+    const data: ExpertWorkerData = {
+      model,
+      shared,
+      instance: id,
+      experts: placement.layers.map((layout) => layout.slots[id]!),
+      placementVersion: placement.version,
+    };
+    this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), { workerData: data });
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.once('message', (message: ExpertWorkerMessage) => {
+        if (message.kind === 'failed')
+          return reject(new JanusError(`Expert instance ${id}: ${message.message}`));
+        this.state = 'ready';
+        resolve();
+      });
+      this.#worker.once('error', reject);
+      this.#worker.once('exit', () => reject(new JanusError(`Expert instance ${id} ended while loading.`)));
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        this.#release();
+        if (this.state === 'ready') onLost(id);
+        this.state = 'gone';
+        resolve();
+      });
+    });
+  }
+
+  record(): ExpertInstanceRecord {
+    const { meanActivated, maxActivated } = this.#memory.counters(this.id);
+    return { id: this.id, state: this.state, slots: this.slots, meanActivated, maxActivated };
+  }
+
+  /** Lets every sender that waits for this instance see that it has ended. */
+  #release(): void {
+    this.#memory.setAlive(this.id, false);
+    for (let lane = 0; lane < this.#shared.lanes.length; lane++) openLane(this.#shared, lane).wakeSender();
+  }
+
+  /** Stops the instance after the layer step it is at. */
+  async stop(): Promise<void> {
+    if (this.state === 'gone') return;
+    this.state = 'draining';
+    this.#worker.postMessage('stop');
+    this.#memory.ring(this.id);
+    const timer = setTimeout(() => void this.#worker.terminate(), STOP_LIMIT_MS);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+
+  /** Ends the thread at once, as a crash would. */
+  async kill(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}

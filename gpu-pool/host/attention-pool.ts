@@ -1,0 +1,84 @@
+import type { Redis } from 'ioredis';
+import type { AttentionInstanceRecord } from '../../shared/protocol/member.ts';
+import { AttentionInstance } from '../attention/attention-instance.ts';
+import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
+import type { ModelSource } from '../runtime/model-source.ts';
+import { RequestConsumer } from './request-consumer.ts';
+import { TokenStreamWriter } from './token-stream-writer.ts';
+
+export interface AttentionPoolOptions {
+  readonly host: string;
+  readonly model: ModelSource;
+  readonly limits: AttentionLimits;
+  readonly redis: Redis;
+  readonly redisUrl: string;
+  readonly instances: number;
+  /** Way to the experts of the attention instance at `index`. */
+  readonly experts: (index: number) => ExpertSource;
+  readonly onLost: (instance: string) => void;
+}
+
+/** Time that a draining pool lets its sequences finish. */
+const DRAIN_LIMIT_MS = 30_000;
+
+/** The attention instances of one host, and the consumer that feeds them from the model's queue. */
+export class AttentionPool {
+  readonly instances: readonly AttentionInstance[];
+  readonly #options: AttentionPoolOptions;
+  #consumer: RequestConsumer | undefined;
+
+  private constructor(options: AttentionPoolOptions, instances: readonly AttentionInstance[]) {
+    this.#options = options;
+    this.instances = instances;
+  }
+
+  /**
+   * Starts the instances and, when all are loaded, takes jobs.
+   *
+   * @throws JanusError when an instance cannot load its model; then none is left running
+   */
+  static async start(options: AttentionPoolOptions): Promise<AttentionPool> {
+    const { host, model, limits, redis } = options;
+    const writer = new TokenStreamWriter(redis);
+    const instances = Array.from({ length: options.instances }, (_, index) => {
+      const data = { id: `${host}-${index}`, model, limits, experts: options.experts(index) };
+      return new AttentionInstance(data, (events) => writer.write(events), options.onLost);
+    });
+    const pool = new AttentionPool(options, instances);
+    const loaded = await Promise.allSettled(instances.map((instance) => instance.ready));
+    const failed = loaded.find((result) => result.status === 'rejected');
+    if (failed) {
+      await pool.stop();
+      throw failed.reason;
+    }
+    await pool.#consume(writer);
+    return pool;
+  }
+
+  async #consume(writer: TokenStreamWriter): Promise<void> {
+    const { model, redis, redisUrl } = this.#options;
+    this.#consumer = await RequestConsumer.start({
+      model: model.name,
+      redisUrl,
+      redis,
+      subscriber: redis.duplicate(),
+      instances: this.instances,
+      writer,
+    });
+  }
+
+  records(): AttentionInstanceRecord[] {
+    return this.instances.map((instance) => instance.record());
+  }
+
+  /** Takes no more jobs and lets those under way finish, within a bound. */
+  async drain(): Promise<void> {
+    await this.#consumer?.drain(DRAIN_LIMIT_MS);
+  }
+
+  /** Ends at once; sequences that still run fail as unavailable. */
+  async stop(): Promise<void> {
+    await Promise.all(this.instances.map((instance) => instance.stop()));
+    await this.#consumer?.close();
+  }
+}

@@ -1,0 +1,64 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ModelConfig } from '../../shared/model/config.ts';
+import type { HostRole } from '../../shared/protocol/member.ts';
+import type { AttentionLimits } from '../attention/worker-protocol.ts';
+import type { ModelSource } from '../runtime/model-source.ts';
+
+/** How one host process is to be started. */
+export interface HostOptions {
+  readonly role: HostRole;
+  readonly model: ModelSource;
+  readonly redisUrl: string;
+  /** Attention instances of this host (roles `attention` and `both`). */
+  readonly attentionInstances: number;
+  /** Expert instances of this host (roles `experts` and `both`). */
+  readonly expertInstances: number;
+  /** Role `attention`: expert instances in all of the pool's hosts that must be there before the placement is made. */
+  readonly poolExpertInstances: number;
+  /** C, replica slots per expert instance and layer; null: as few as hold every expert. */
+  readonly capacity: number | null;
+  /** Attention and experts in one thread, without an exchange (role `both`, one attention instance). */
+  readonly monolith: boolean;
+  readonly limits: AttentionLimits;
+}
+
+/** Rows per step: prefill of this many tokens keeps decode steps short on two cores. */
+const DEFAULT_TOKEN_BUDGET = 128;
+const DEFAULT_SLOTS = 32;
+/** Sequences that one instance lets wait for a slot: none beyond what the queue hands out for its slots. */
+const DEFAULT_WAITING = 64;
+
+export const DEFAULT_LIMITS: AttentionLimits = {
+  tokenBudget: DEFAULT_TOKEN_BUDGET,
+  largestChunk: DEFAULT_TOKEN_BUDGET,
+  slots: DEFAULT_SLOTS,
+  waiting: DEFAULT_WAITING,
+};
+
+/** Bound on the wait for the answer to one layer step. */
+export const OVERDUE_AFTER_MS = 10_000;
+
+/** Replica slots per instance and layer: those asked for, or as few as hold every expert. */
+export function capacityOf(options: HostOptions, config: ModelConfig, instances: number): number {
+  return options.capacity ?? Math.ceil(config.experts / instances);
+}
+
+/** @throws JanusError naming the option that is wrong */
+export function checkHostOptions(options: HostOptions): void {
+  const positive: [keyof HostOptions & string, string][] = [];
+  if (options.role !== 'experts') positive.push(['attentionInstances', '--attention']);
+  if (options.role !== 'attention' && !options.monolith) positive.push(['expertInstances', '--experts']);
+  if (options.role === 'attention') positive.push(['poolExpertInstances', '--expert-instances']);
+  if (options.capacity !== null) positive.push(['capacity', '--slots']);
+  for (const [field, flag] of positive) {
+    const value = options[field];
+    if (!Number.isInteger(value) || (value as number) < 1) {
+      throw new JanusError(`${flag} is ${value}; give a whole number of at least 1.`);
+    }
+  }
+  if (options.monolith && (options.role !== 'both' || options.attentionInstances !== 1)) {
+    throw new JanusError(
+      '--monolith runs attention and experts in one thread: it goes with role both and --attention 1.',
+    );
+  }
+}

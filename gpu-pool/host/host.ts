@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import type { ModelConfig } from '../../shared/model/config.ts';
+import type { HostRecord } from '../../shared/protocol/member.ts';
+import { loadModelFolder } from '../checkpoint/model-folder.ts';
+import { verifyCheckpoint } from '../checkpoint/verify.ts';
+import type { AttentionPool } from './attention-pool.ts';
+import type { ExpertPool } from './expert-pool.ts';
+import { checkHostOptions, type HostOptions } from './host-options.ts';
+import { announceModel, Membership } from './membership.ts';
+
+/** What a host shows of itself. */
+export interface HostEvents {
+  /** One line for whoever watches: state changes and losses. */
+  readonly log: (message: string) => void;
+}
+
+/**
+ * One host process: its instances are worker threads; its own thread only talks to Redis. The pools are started by
+ * the function of the host's role (`startBoth`, `startExperts`, `startAttention`), which hangs them in here.
+ */
+export class Host {
+  readonly id: string;
+  readonly options: HostOptions;
+  readonly config: ModelConfig;
+  readonly redis: Redis;
+  readonly log: (message: string) => void;
+  attention: AttentionPool | undefined;
+  experts: ExpertPool | undefined;
+  readonly #startedAtMs = Date.now();
+  readonly #closers: (() => Promise<void>)[] = [];
+  #membership: Membership | undefined;
+
+  private constructor(options: HostOptions, config: ModelConfig, events: HostEvents) {
+    this.id = randomBytes(4).toString('hex');
+    this.options = options;
+    this.config = config;
+    this.log = events.log;
+    this.redis = new Redis(options.redisUrl, { maxRetriesPerRequest: null });
+    // ioredis reconnects by itself; without a listener a broken connection would end the process.
+    this.redis.on('error', (error) => this.log(`Redis: ${error.message}`));
+  }
+
+  /**
+   * Checks options and checkpoint, and registers the host as starting. Nothing is loaded yet.
+   *
+   * @throws JanusError naming the option, file, field or tensor that is wrong
+   */
+  static async open(options: HostOptions, events: HostEvents): Promise<Host> {
+    checkHostOptions(options);
+    const { config, checkpoint } = loadModelFolder(options.model.folder);
+    try {
+      verifyCheckpoint(checkpoint, config, options.role);
+    } finally {
+      checkpoint.close();
+    }
+    const host = new Host(options, config, events);
+    host.#membership = await Membership.join(host.redis, options.model.name, host.id, () => host.record());
+    return host;
+  }
+
+  /** Runs `close` when the host closes; the last one added runs first. */
+  onClose(close: () => Promise<void>): void {
+    this.#closers.unshift(close);
+  }
+
+  /** Makes the model known to gateways, and the present state of the host visible. */
+  async announce(): Promise<void> {
+    const { contextLength, vocabularySize } = this.config;
+    const created = Math.floor(this.#startedAtMs / 1_000);
+    await announceModel(this.redis, { id: this.options.model.name, created, contextLength, vocabularySize });
+    await this.announceMember();
+  }
+
+  /** Makes the present state of the host visible without waiting for the next heartbeat. */
+  async announceMember(): Promise<void> {
+    await this.#membership?.renew();
+  }
+
+  record(): HostRecord {
+    const { role, model } = this.options;
+    return {
+      host: this.id,
+      role,
+      model: model.name,
+      weightForm: model.weightForm,
+      process: process.pid,
+      startedAtMs: this.#startedAtMs,
+      heartbeatAtMs: Date.now(),
+      attention: this.attention?.records() ?? [],
+      experts: this.#expertRecords(),
+    };
+  }
+
+  /** Until its instances have numbers in a placement, an expert host offers them as starting. */
+  #expertRecords(): HostRecord['experts'] {
+    const { role, monolith, expertInstances, capacity } = this.options;
+    if (this.experts) return this.experts.records();
+    if (role === 'attention') return [];
+    const counters = { meanActivated: 0, maxActivated: 0 };
+    if (monolith) {
+      const state = this.attention?.instances[0]?.state ?? 'starting';
+      return [{ id: 0, state, slots: this.config.experts, ...counters }];
+    }
+    const slots = capacity ?? 0;
+    return Array.from({ length: expertInstances }, (_, id) => ({
+      id,
+      state: 'starting',
+      slots,
+      ...counters,
+    }));
+  }
+
+  /** Lets running sequences finish, within a bound; takes nothing new. */
+  async drain(): Promise<void> {
+    await this.attention?.drain();
+  }
+
+  async close(): Promise<void> {
+    await this.attention?.stop();
+    for (const close of this.#closers) await close();
+    await this.experts?.stop();
+    await this.#membership?.leave();
+    this.redis.disconnect();
+  }
+}

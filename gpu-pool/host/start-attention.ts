@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import { staticPlacement } from '../../shared/scheduler/placement.ts';
+import { AttentionPool } from './attention-pool.ts';
+import type { Host } from './host.ts';
+import { OVERDUE_AFTER_MS } from './host-options.ts';
+import { readMembers } from './membership.ts';
+import { missingHosts, offeredCapacity, offeredInstances, placementReady } from './placement-formation.ts';
+import { publishPlacement, readPlacement } from './placement-store.ts';
+
+/** Pause between two looks at the members of the pool. */
+const POLL_MS = 200;
+/** A reason to wait is told again after this many looks. */
+const POLLS_PER_LOG = 50;
+
+/**
+ * Starts the attention instances of a host whose experts live elsewhere: waits for the pool, makes the placement if none
+ * is in force that all living hosts can serve, waits until its experts are loaded, then takes jobs. When an expert host of
+ * the placement is lost, the instances stop and it starts over.
+ */
+export async function startAttention(host: Host): Promise<void> {
+  let closed = false;
+  let running = await startUnderPlacement(host, () => closed);
+  const watch = (async () => {
+    while (!closed && running !== undefined) {
+      await sleep(POLL_MS);
+      const missing = await missingNow(host, running);
+      if (missing.length === 0 || closed) continue;
+      host.log(
+        `expert host ${missing.join(', ')} is gone; placement version ${running.version} cannot be served`,
+      );
+      await host.attention?.stop();
+      host.attention = undefined;
+      running = await startUnderPlacement(host, () => closed);
+    }
+  })().catch((error) => host.log(`attention pool: ${error.message}`));
+  host.onClose(async () => {
+    closed = true;
+    await watch;
+  });
+}
+
+async function missingNow(host: Host, placement: Placement): Promise<string[]> {
+  try {
+    return missingHosts(placement, await readMembers(host.redis, host.options.model.name));
+  } catch {
+    // Redis is away: nothing is known about anybody, so nobody is given up.
+    return [];
+  }
+}
+
+async function startUnderPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
+  const placement = await formPlacement(host, closed);
+  if (placement === undefined) return undefined;
+  const { options, config } = host;
+  host.attention = await AttentionPool.start({
+    host: host.id,
+    model: options.model,
+    limits: options.limits,
+    redis: host.redis,
+    redisUrl: options.redisUrl,
+    instances: options.attentionInstances,
+    experts: () => ({
+      kind: 'pool',
+      placement,
+      local: null,
+      redisUrl: options.redisUrl,
+      overdueAfterMs: OVERDUE_AFTER_MS,
+    }),
+    onLost: (id) => host.log(`attention instance ${id} ended unexpectedly`),
+  });
+  await host.announce();
+  const instances = placement.instances.length;
+  host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${instances} expert instances`);
+  return placement;
+}
+
+/** The placement in force, once its experts are all loaded; `undefined` when the host closes before. */
+async function formPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
+  const { redis, options, log } = host;
+  const model = options.model.name;
+  for (let poll = 0; !closed(); poll++) {
+    const members = await readMembers(redis, model);
+    const held = await readPlacement(redis, model);
+    const waitingFor = await (async () => {
+      if (held !== null && missingHosts(held, members).length === 0) {
+        return placementReady(held, members)
+          ? null
+          : `the experts of placement version ${held.version} to load`;
+      }
+      const instances = offeredInstances(members);
+      if (instances.length < options.poolExpertInstances) {
+        return `${options.poolExpertInstances} expert instances, ${instances.length} are there`;
+      }
+      await publishPlacement(
+        redis,
+        makePlacement(host, instances, members, held?.version ?? 0),
+        held?.version ?? 0,
+      );
+      return 'the experts of the new placement to load';
+    })();
+    if (waitingFor === null) return held!;
+    if (poll % POLLS_PER_LOG === 0) log(`waiting for ${waitingFor}`);
+    await sleep(POLL_MS);
+  }
+  return undefined;
+}
+
+function makePlacement(
+  host: Host,
+  instances: Placement['instances'],
+  members: Awaited<ReturnType<typeof readMembers>>,
+  from: number,
+): Placement {
+  const { config, options } = host;
+  return staticPlacement({
+    version: from + 1,
+    model: options.model.name,
+    layers: config.layers,
+    experts: config.experts,
+    instances,
+    capacity: offeredCapacity(members) ?? Math.ceil(config.experts / instances.length),
+  });
+}

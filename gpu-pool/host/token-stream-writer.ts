@@ -1,0 +1,34 @@
+import type { Redis } from 'ioredis';
+import { TOKEN_STREAM_FIELD, TOKEN_STREAM_TTL_S, tokenStreamKey } from '../../shared/protocol/keys.ts';
+import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+
+/** Appends events to the token streams of their requests. */
+export class TokenStreamWriter {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  /** Stores events in one round trip, in their order. The stream of a request lives on for a while after its last event. */
+  async write(events: readonly (readonly [string, TokenEvent])[]): Promise<void> {
+    if (events.length === 0) return;
+    const pipeline = this.#redis.pipeline();
+    for (const [requestId, event] of events) {
+      const key = tokenStreamKey(requestId);
+      pipeline.xadd(key, '*', TOKEN_STREAM_FIELD, JSON.stringify(event));
+      // The first event bounds the life of a stream whose host dies, the last one that of a complete stream.
+      if (event.kind !== 'token') pipeline.expire(key, TOKEN_STREAM_TTL_S);
+    }
+    await pipeline.exec();
+  }
+
+  /** Answer tokens of one choice that earlier attempts at its job already sent: the journal that a new attempt resumes. */
+  async emittedTokens(requestId: string, choice: number): Promise<number[]> {
+    const entries = await this.#redis.xrange(tokenStreamKey(requestId), '-', '+');
+    return entries
+      .map(([, fields]) => JSON.parse(fields[1]!) as TokenEvent)
+      .filter((event) => event.kind === 'token' && event.choice === choice)
+      .map((event) => (event as Extract<TokenEvent, { kind: 'token' }>).id);
+  }
+}

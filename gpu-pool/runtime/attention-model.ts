@@ -1,0 +1,276 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
+import { type LayerTensors, modelTensors, type TensorSpec } from '../../shared/model/tensors.ts';
+import { attentionGraph } from './graphs/attention.ts';
+import { type EmbeddingTable, embeddingGraph } from './graphs/embedding.ts';
+import { headGraph } from './graphs/head.ts';
+import type { NormWeights } from './graphs/norm.ts';
+import { preGraph } from './graphs/pre.ts';
+import { postGraph } from './graphs/post.ts';
+import { RotaryTable } from './rotary.ts';
+import { GraphSession, view } from './session.ts';
+import { readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
+
+export interface AttentionModelSettings {
+  readonly weightForm: WeightForm;
+  /** Largest number of rows (tokens) of one step. */
+  readonly maxRows: number;
+  /** Formats other than those that `weightForm` stands for, to compare them. */
+  readonly formats?: WeightFormats;
+}
+
+interface LayerSessions {
+  readonly pre: GraphSession;
+  readonly post: GraphSession;
+}
+
+interface Sessions {
+  readonly embedding: GraphSession;
+  readonly attention: GraphSession;
+  readonly head: GraphSession;
+  readonly layers: readonly LayerSessions[];
+}
+
+/**
+ * All that an attention instance computes: everything but the experts. One step over T rows (tokens of any sequences)
+ * is `embed`, then per layer `pre`, `attend` for each sequence, `post`, and the experts' combined output put into
+ * `moeOutput`; then `head`. All calls are synchronous and write into memory that exists: the model's own, which is
+ * sized for `maxRows`, or the caller's, which may be shared between threads.
+ */
+export class AttentionModel {
+  /** `[T, heads·D]` after `pre`. */
+  readonly queries: Float32Array;
+  /** `[T, kvHeads·D]` after `pre`: the rows to append to the KV cache. */
+  readonly keys: Float32Array;
+  /** `[T, kvHeads·D]` after `pre`: the rows to append to the KV cache. */
+  readonly values: Float32Array;
+  /** `[T, heads·D]`, filled by `attend`. */
+  readonly attended: Float32Array;
+  /** `[T, H]`: the caller puts the layer's combined expert output here before the next `pre` or `head`. */
+  readonly moeOutput: Float32Array;
+  /** Largest number of rows of one step. */
+  readonly maxRows: number;
+
+  readonly #config: ModelConfig;
+  readonly #sessions: Sessions;
+  readonly #rotary: RotaryTable;
+  readonly #cos: Float32Array;
+  readonly #sin: Float32Array;
+  /** Residual stream `[T, H]` as a layer's attention finds it. */
+  readonly #beforeAttention: Float32Array;
+  /** Residual stream `[T, H]` as a layer's experts find it. */
+  readonly #beforeExperts: Float32Array;
+  /** T of the step under way. */
+  #rows = 0;
+
+  private constructor(config: ModelConfig, sessions: Sessions, maxRows: number) {
+    const { hiddenSize, headSize } = config;
+    const keyWidth = config.keyValueHeads * headSize;
+    const queryWidth = config.attentionHeads * headSize;
+    this.#config = config;
+    this.#sessions = sessions;
+    this.maxRows = maxRows;
+    this.#rotary = new RotaryTable(config.contextLength, headSize, config.ropeTheta);
+    this.#cos = new Float32Array((maxRows * headSize) / 2);
+    this.#sin = new Float32Array((maxRows * headSize) / 2);
+    this.queries = new Float32Array(maxRows * queryWidth);
+    this.keys = new Float32Array(maxRows * keyWidth);
+    this.values = new Float32Array(maxRows * keyWidth);
+    this.attended = new Float32Array(maxRows * queryWidth);
+    this.moeOutput = new Float32Array(maxRows * hiddenSize);
+    this.#beforeAttention = new Float32Array(maxRows * hiddenSize);
+    this.#beforeExperts = new Float32Array(maxRows * hiddenSize);
+  }
+
+  /**
+   * Builds the graphs and their sessions.
+   * @throws JanusError if a tensor is missing or has the wrong shape, or ONNX Runtime rejects a graph.
+   */
+  static load(config: ModelConfig, weights: WeightSource, settings: AttentionModelSettings): AttentionModel {
+    const formats = settings.formats ?? weightFormats(settings.weightForm);
+    return new AttentionModel(config, buildSessions(config, weights, formats), settings.maxRows);
+  }
+
+  /**
+   * Starts a step: the residual stream becomes the embeddings of `tokenIds`.
+   * @param tokenIds `[T]`
+   * @param positions `[T]`, of each token in its sequence.
+   * @param rows T, at most `maxRows`.
+   * @throws JanusError if there are too many rows, or a token or position lies outside the model.
+   */
+  embed(tokenIds: Int32Array, positions: Int32Array, rows: number): void {
+    if (rows < 1 || rows > this.maxRows) {
+      throw new JanusError(`a step of ${rows} rows is outside 1 … ${this.maxRows} (maxRows)`);
+    }
+    this.#rows = rows;
+    this.#rotary.fill(positions, rows, this.#cos, this.#sin);
+    this.#sessions.embedding.run(
+      { tokenIds: view(tokenIds, rows) },
+      { residual: view(this.#beforeAttention, rows, this.#config.hiddenSize) },
+    );
+  }
+
+  /** Computes `queries`, `keys` and `values` of `layer` for the step's rows. */
+  pre(layer: number): void {
+    const { hiddenSize, headSize, attentionHeads, keyValueHeads } = this.#config;
+    const rows = this.#rows;
+    const residual = view(this.#beforeAttention, 1, rows, hiddenSize);
+    const rotation = {
+      cos: view(this.#cos, 1, rows, headSize / 2),
+      sin: view(this.#sin, 1, rows, headSize / 2),
+    };
+    const outputs = {
+      queries: view(this.queries, 1, rows, attentionHeads * headSize),
+      keys: view(this.keys, 1, rows, keyValueHeads * headSize),
+      values: view(this.values, 1, rows, keyValueHeads * headSize),
+    };
+    const { pre } = this.#sessions.layers[layer]!;
+    if (layer === 0) {
+      pre.run({ residual, ...rotation }, outputs);
+      return;
+    }
+    pre.run(
+      {
+        residual: view(this.#beforeExperts, 1, rows, hiddenSize),
+        moeOutput: view(this.moeOutput, 1, rows, hiddenSize),
+        ...rotation,
+      },
+      { nextResidual: residual, ...outputs },
+    );
+  }
+
+  /**
+   * Attention of one sequence: rows [firstRow, firstRow + rows) of the step, which are the newest `rows` of the
+   * sequence's `length` positions, over all its positions. Writes the same rows of `attended`.
+   * @param keyView `[length, kvHeads·D]`, the new rows included.
+   * @param valueView `[length, kvHeads·D]`, the new rows included.
+   */
+  attend(
+    firstRow: number,
+    rows: number,
+    keyView: Float32Array,
+    valueView: Float32Array,
+    length: number,
+  ): void {
+    const { headSize, attentionHeads, keyValueHeads } = this.#config;
+    const width = attentionHeads * headSize;
+    const keyWidth = keyValueHeads * headSize;
+    const from = firstRow * width;
+    const to = (firstRow + rows) * width;
+    this.#sessions.attention.run(
+      {
+        queries: view(this.queries.subarray(from, to), 1, rows, width),
+        keys: view(keyView, 1, length, keyWidth),
+        values: view(valueView, 1, length, keyWidth),
+      },
+      { attended: view(this.attended.subarray(from, to), 1, rows, width) },
+    );
+  }
+
+  /**
+   * From `attended` to the experts' input and routing, written into the caller's arrays.
+   * @param hidden `[T, H]`
+   * @param expertIds `[T, k]`, best expert first.
+   * @param gateWeights `[T, k]`
+   */
+  post(layer: number, hidden: Float32Array, expertIds: Int32Array, gateWeights: Float32Array): void {
+    const { hiddenSize, headSize, attentionHeads, expertsPerToken } = this.#config;
+    const rows = this.#rows;
+    this.#sessions.layers[layer]!.post.run(
+      {
+        attended: view(this.attended, rows, attentionHeads * headSize),
+        residual: view(this.#beforeAttention, rows, hiddenSize),
+      },
+      {
+        nextResidual: view(this.#beforeExperts, rows, hiddenSize),
+        hidden: view(hidden, rows, hiddenSize),
+        expertIds: view(expertIds, rows, expertsPerToken),
+        gateWeights: view(gateWeights, rows, expertsPerToken),
+      },
+    );
+  }
+
+  /**
+   * Logits of the chosen rows of the step.
+   * @param rowIndices `[count]`, rows of the step.
+   * @param logits `[count, V]`
+   */
+  head(rowIndices: Int32Array, count: number, logits: Float32Array): void {
+    const { hiddenSize, vocabularySize } = this.#config;
+    this.#sessions.head.run(
+      {
+        residual: view(this.#beforeExperts, this.#rows, hiddenSize),
+        moeOutput: view(this.moeOutput, this.#rows, hiddenSize),
+        rowIndices: view(rowIndices, count),
+      },
+      { logits: view(logits, count, vocabularySize) },
+    );
+  }
+
+  /** Gives all memory of the sessions back. */
+  release(): void {
+    const { embedding, attention, head, layers } = this.#sessions;
+    for (const session of [embedding, attention, head]) session.release();
+    for (const { pre, post } of layers) {
+      pre.release();
+      post.release();
+    }
+  }
+}
+
+function buildSessions(config: ModelConfig, weights: WeightSource, formats: WeightFormats): Sessions {
+  const tensors = modelTensors(config);
+  const { vocabularySize, hiddenSize } = config;
+  const table = embeddingTable(weights, tensors.embedding);
+  const finalNorm = readNorm(config, weights, tensors.finalNorm);
+  const vocabulary = readLinear(weights, tensors.languageModelHead);
+  return {
+    embedding: session('embedding', (name) => embeddingGraph(name, vocabularySize, hiddenSize, table)),
+    attention: session('attention', (name) => attentionGraph(name, config)),
+    head: session('head', (name) => headGraph(name, finalNorm, vocabulary, formats.head)),
+    layers: Array.from({ length: config.layers }, (_, layer) =>
+      layerSessions(config, weights, formats, layer, tensors.layer(layer)),
+    ),
+  };
+}
+
+function layerSessions(
+  config: ModelConfig,
+  weights: WeightSource,
+  formats: WeightFormats,
+  layer: number,
+  tensors: LayerTensors,
+): LayerSessions {
+  const pre = {
+    norm: readNorm(config, weights, tensors.inputNorm),
+    query: readLinear(weights, tensors.queryProjection),
+    key: readLinear(weights, tensors.keyProjection),
+    value: readLinear(weights, tensors.valueProjection),
+    ...(tensors.queryNorm && { queryNorm: readNorm(config, weights, tensors.queryNorm) }),
+    ...(tensors.keyNorm && { keyNorm: readNorm(config, weights, tensors.keyNorm) }),
+  };
+  const post = {
+    output: readLinear(weights, tensors.outputProjection),
+    norm: readNorm(config, weights, tensors.postAttentionNorm),
+    gate: readLinear(weights, tensors.router),
+  };
+  const shape = { ...config, addsMoeOutput: layer > 0 };
+  return {
+    pre: session(`layer ${layer} pre`, (name) => preGraph(name, shape, pre, formats.attention)),
+    post: session(`layer ${layer} post`, (name) => postGraph(name, post, config, formats.attention)),
+  };
+}
+
+function session(name: string, graph: (name: string) => Uint8Array): GraphSession {
+  return GraphSession.create(name, graph(name));
+}
+
+function readNorm(config: ModelConfig, source: WeightSource, { name, shape }: TensorSpec): NormWeights {
+  return { weights: source.float32(name, shape), epsilon: config.rmsNormEpsilon };
+}
+
+function embeddingTable(source: WeightSource, { name, shape }: TensorSpec): EmbeddingTable {
+  const bytes = source.bfloat16?.(name, shape);
+  if (bytes !== undefined) return { type: 'bfloat16', data: bytes };
+  return { type: 'float32', data: source.float32(name, shape) };
+}

@@ -1,0 +1,103 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
+import { expertTensors } from '../../shared/model/tensors.ts';
+import { expertGraph } from './graphs/expert.ts';
+import { GraphSession, view } from './session.ts';
+import { readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
+
+export interface ExpertModelSettings {
+  readonly weightForm: WeightForm;
+  /** Formats other than those that `weightForm` stands for, to compare them. */
+  readonly formats?: WeightFormats;
+}
+
+interface LoadedExpert {
+  readonly session: GraphSession;
+  readonly bytes: number;
+}
+
+/** The experts that one expert instance holds, loaded and dropped one by one as the placement wants. */
+export class ExpertModel {
+  readonly #config: ModelConfig;
+  readonly #weights: WeightSource;
+  readonly #formats: WeightFormats;
+  readonly #loaded = new Map<number, LoadedExpert>();
+  #loadedBytes = 0;
+
+  constructor(config: ModelConfig, weights: WeightSource, settings: ExpertModelSettings) {
+    this.#config = config;
+    this.#weights = weights;
+    this.#formats = settings.formats ?? weightFormats(settings.weightForm);
+  }
+
+  /** Bytes of the loaded experts' graphs, nearly all of which are weights. */
+  get loadedBytes(): number {
+    return this.#loadedBytes;
+  }
+
+  has(layer: number, expert: number): boolean {
+    return this.#loaded.has(this.#key(layer, expert));
+  }
+
+  /**
+   * Loads an expert; does nothing if it is loaded.
+   * @throws JanusError if the model has no such expert or one of its tensors is missing or has the wrong shape.
+   */
+  load(layer: number, expert: number): void {
+    const { layers, experts } = this.#config;
+    if (!(layer >= 0 && layer < layers && expert >= 0 && expert < experts)) {
+      throw new JanusError(
+        `there is no expert ${expert} of layer ${layer}: the model has ${layers} layers of ${experts} experts`,
+      );
+    }
+    if (this.has(layer, expert)) return;
+    const tensors = expertTensors(this.#config, layer, expert);
+    const name = `layer ${layer} expert ${expert}`;
+    const weights = {
+      gate: readLinear(this.#weights, tensors.gate),
+      up: readLinear(this.#weights, tensors.up),
+      down: readLinear(this.#weights, tensors.down),
+    };
+    const graph = expertGraph(name, weights, this.#formats.experts);
+    this.#loaded.set(this.#key(layer, expert), {
+      session: GraphSession.create(name, graph),
+      bytes: graph.byteLength,
+    });
+    this.#loadedBytes += graph.byteLength;
+  }
+
+  /** Drops an expert and its memory; does nothing if it is not loaded. */
+  unload(layer: number, expert: number): void {
+    const key = this.#key(layer, expert);
+    const loaded = this.#loaded.get(key);
+    if (loaded === undefined) return;
+    loaded.session.release();
+    this.#loaded.delete(key);
+    this.#loadedBytes -= loaded.bytes;
+  }
+
+  /**
+   * Runs an expert on M rows. Both arrays may lie in memory that threads share.
+   * @param input `[M, H]`
+   * @param rows M
+   * @param output `[M, H]`
+   * @throws JanusError if the expert is not loaded.
+   */
+  run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void {
+    const loaded = this.#loaded.get(this.#key(layer, expert));
+    if (loaded === undefined) throw new JanusError(`expert ${expert} of layer ${layer} is not loaded here`);
+    const { hiddenSize } = this.#config;
+    loaded.session.run({ input: view(input, rows, hiddenSize) }, { output: view(output, rows, hiddenSize) });
+  }
+
+  /** Drops all experts. */
+  release(): void {
+    for (const { session } of this.#loaded.values()) session.release();
+    this.#loaded.clear();
+    this.#loadedBytes = 0;
+  }
+
+  #key(layer: number, expert: number): number {
+    return layer * this.#config.experts + expert;
+  }
+}

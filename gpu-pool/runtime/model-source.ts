@@ -1,0 +1,10 @@
+import type { WeightForm } from '../../shared/model/config.ts';
+
+/** Where a model's files are and in which form its weights are to be held; plain data, passed to worker threads. */
+export interface ModelSource {
+  /** Name under which the model is served. */
+  readonly name: string;
+  /** Folder of a Hugging Face checkpoint. */
+  readonly folder: string;
+  readonly weightForm: WeightForm;
+}

@@ -1,0 +1,63 @@
+import type { WeightForm } from '../../shared/model/config.ts';
+import type { TensorSpec } from '../../shared/model/tensors.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { LinearWeights } from './graphs/linear.ts';
+import type { BlockFormat } from './quantize.ts';
+
+/** Where weights come from: a checkpoint, or a test's arrays. */
+export interface WeightSource {
+  /**
+   * The tensor `name` as f32, whatever it is stored as.
+   * @throws JanusError if it is missing or has another shape.
+   */
+  float32(name: string, shape: readonly number[]): Float32Array;
+  /**
+   * The bytes of the tensor `name` where it is stored as bf16, else undefined.
+   * @throws JanusError if it is missing or has another shape.
+   */
+  bfloat16?(name: string, shape: readonly number[]): Uint8Array | undefined;
+}
+
+/** The weights of an open checkpoint. */
+export function checkpointWeights(checkpoint: Checkpoint): WeightSource {
+  return {
+    float32: (name, shape) => checkpoint.readFloat32(name, shape),
+    bfloat16: (name, shape) =>
+      checkpoint.dtype(name) === 'BF16' ? checkpoint.readBytes(name, shape) : undefined,
+  };
+}
+
+/** Reads a matrix `[outputs, inputs]`. */
+export function readLinear(source: WeightSource, { name, shape }: TensorSpec): LinearWeights {
+  return { outputSize: shape[0]!, inputSize: shape[1]!, weights: source.float32(name, shape) };
+}
+
+/** How the weights of one matrix are kept for computing. */
+export type MatrixFormat =
+  | { readonly form: 'f32' }
+  | ({
+      readonly form: 'blocks';
+      /** MatMulNBits' accuracy_level: 4 rounds activations to int8 too (the fast form), 1 keeps them f32. */
+      readonly accuracyLevel: 1 | 4;
+    } & BlockFormat);
+
+/** Formats of a model's large matrices. Norms and the gate are always f32: they are small and they steer. */
+export interface WeightFormats {
+  readonly experts: MatrixFormat;
+  /** Projections of q, k, v and of the attention's output. */
+  readonly attention: MatrixFormat;
+  readonly head: MatrixFormat;
+}
+
+const FLOAT32: MatrixFormat = { form: 'f32' };
+const INT8: MatrixFormat = { form: 'blocks', bits: 8, blockSize: 32, zeroPoints: false, accuracyLevel: 4 };
+const INT4: MatrixFormat = { form: 'blocks', bits: 4, blockSize: 32, zeroPoints: false, accuracyLevel: 4 };
+
+const WEIGHT_FORMATS: Readonly<Record<WeightForm, WeightFormats>> = {
+  f32: { experts: FLOAT32, attention: FLOAT32, head: FLOAT32 },
+  int8: { experts: INT8, attention: INT8, head: INT8 },
+  int4: { experts: INT4, attention: INT8, head: INT8 },
+};
+
+/** The formats that a weight form stands for. */
+export const weightFormats = (form: WeightForm): WeightFormats => WEIGHT_FORMATS[form];

@@ -1,0 +1,166 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { JanusError } from '../errors/janus-error.ts';
+import { type DecodeTurn, planStep, type StepLimits, type StepSequence } from './plan-step.ts';
+
+const sequencesWith = (pending: readonly number[]): StepSequence[] =>
+  pending.map((pendingPromptTokens, arrival) => ({ arrival, pendingPromptTokens }));
+
+function plan(pending: readonly number[], limits: StepLimits, turn: DecodeTurn = { nextArrival: 0 }) {
+  const rows = new Int32Array(pending.length).fill(99);
+  const total = planStep(sequencesWith(pending), limits, turn, rows);
+  return { rows: [...rows], total };
+}
+
+const pendingList = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })), { maxLength: 24 });
+const limits = fc.record({
+  tokenBudget: fc.integer({ min: 1, max: 40 }),
+  largestChunk: fc.integer({ min: 1, max: 40 }),
+});
+
+describe('one step', () => {
+  test('gives decoding sequences their row before any prompt, whatever the order of arrival', () => {
+    expect(plan([50, 0, 7, 0], { tokenBudget: 16, largestChunk: 8 })).toEqual({
+      rows: [8, 1, 6, 1],
+      total: 16,
+    });
+  });
+
+  test('prefills in order of arrival while budget remains', () => {
+    expect(plan([5, 100, 100], { tokenBudget: 20, largestChunk: 12 }).rows).toEqual([5, 12, 3]);
+  });
+
+  test('has nothing to do without sequences', () => {
+    expect(plan([], { tokenBudget: 4, largestChunk: 4 })).toEqual({ rows: [], total: 0 });
+  });
+
+  test('uses the budget as far as there is work, and never exceeds budget, chunk or prompt', () => {
+    fc.assert(
+      fc.property(
+        pendingList,
+        limits,
+        fc.integer({ min: 0, max: 30 }),
+        (pending, stepLimits, nextArrival) => {
+          const { rows, total } = plan(pending, stepLimits, { nextArrival });
+          const { tokenBudget, largestChunk } = stepLimits;
+          const decoding = pending.filter((tokens) => tokens === 0).length;
+          const work = pending.reduce(
+            (sum, tokens) => sum + (tokens === 0 ? 1 : Math.min(tokens, largestChunk)),
+            0,
+          );
+          expect(total).toBe(Math.min(tokenBudget, work));
+          expect(rows.reduce((sum, count) => sum + count, 0)).toBe(total);
+          const decoded = rows.filter((count, i) => pending[i] === 0 && count > 0).length;
+          expect(decoded).toBe(Math.min(decoding, tokenBudget));
+          rows.forEach((count, i) => {
+            expect(count).toBeGreaterThanOrEqual(0);
+            expect(count).toBeLessThanOrEqual(pending[i] === 0 ? 1 : Math.min(pending[i], largestChunk));
+          });
+        },
+      ),
+    );
+  });
+
+  test('a prompt that got less than it could take leaves nothing to those behind it', () => {
+    fc.assert(
+      fc.property(pendingList, limits, (pending, stepLimits) => {
+        const { rows } = plan(pending, stepLimits);
+        const short = rows.findIndex((count, i) => count < Math.min(pending[i], stepLimits.largestChunk));
+        if (short < 0) return;
+        expect(rows.filter((count, i) => i > short && pending[i] > 0 && count > 0)).toEqual([]);
+      }),
+    );
+  });
+
+  test('leaves entries of `rows` behind the sequences alone', () => {
+    const rows = new Int32Array([7, 7, 7]);
+    planStep(sequencesWith([0]), { tokenBudget: 4, largestChunk: 4 }, { nextArrival: 0 }, rows);
+    expect([...rows]).toEqual([1, 7, 7]);
+  });
+});
+
+describe('more decoding sequences than budget', () => {
+  test('they take turns', () => {
+    const turn = { nextArrival: 0 };
+    const step = () => plan([0, 0, 0, 0, 0], { tokenBudget: 2, largestChunk: 1 }, turn).rows;
+    expect([step(), step(), step()]).toEqual([
+      [1, 1, 0, 0, 0],
+      [0, 0, 1, 1, 0],
+      [1, 0, 0, 0, 1],
+    ]);
+  });
+
+  test('the turn stays with the sequence, not with its place in the list, when another one ends', () => {
+    const turn = { nextArrival: 0 };
+    const running = sequencesWith([0, 0, 0]);
+    const rows = new Int32Array(3);
+    planStep(running, { tokenBudget: 1, largestChunk: 1 }, turn, rows);
+    planStep(running.slice(1), { tokenBudget: 1, largestChunk: 1 }, turn, rows);
+    expect([...rows.subarray(0, 2)]).toEqual([1, 0]);
+    planStep(running.slice(1), { tokenBudget: 1, largestChunk: 1 }, turn, rows);
+    expect([...rows.subarray(0, 2)]).toEqual([0, 1]);
+  });
+});
+
+/** A sequence of the simulation below: joins before a step, prefills its prompt, decodes its answer, leaves. */
+const life = fc.record({
+  joinsAtStep: fc.integer({ min: 0, max: 12 }),
+  promptTokens: fc.integer({ min: 1, max: 30 }),
+  answerTokens: fc.integer({ min: 1, max: 10 }),
+});
+
+test('over many steps every sequence finishes, and no decoding one waits longer than its turn takes', () => {
+  fc.assert(
+    fc.property(fc.array(life, { minLength: 1, maxLength: 12 }), limits, (lives, stepLimits) => {
+      const turn = { nextArrival: 0 };
+      const rows = new Int32Array(lives.length);
+      const waiting = lives
+        .toSorted((a, b) => a.joinsAtStep - b.joinsAtStep)
+        .map((one, arrival) => ({
+          ...one,
+          arrival,
+          pendingPromptTokens: one.promptTokens,
+          toDecode: one.answerTokens,
+          waited: 0,
+          mayWait: Number.POSITIVE_INFINITY,
+        }));
+      let running: typeof waiting = [];
+      const rowsOfAll = lives.reduce((sum, one) => sum + one.promptTokens + one.answerTokens, 0);
+      let step = 0;
+      while (running.length + waiting.length > 0) {
+        expect(step).toBeLessThanOrEqual(12 + rowsOfAll);
+        while (waiting.length > 0 && waiting[0].joinsAtStep <= step) running.push(waiting.shift()!);
+        const decoding = running.filter((one) => one.pendingPromptTokens === 0);
+        planStep(running, stepLimits, turn, rows);
+        running.forEach((one, i) => {
+          if (one.pendingPromptTokens > 0) {
+            one.pendingPromptTokens -= rows[i];
+          } else if (rows[i] === 1) {
+            one.toDecode--;
+            one.waited = 0;
+            one.mayWait = Number.POSITIVE_INFINITY;
+          } else {
+            if (one.waited === 0) one.mayWait = Math.floor((decoding.length - 1) / stepLimits.tokenBudget);
+            one.waited++;
+            expect(one.waited).toBeLessThanOrEqual(one.mayWait);
+          }
+        });
+        running = running.filter((one) => one.toDecode > 0);
+        step++;
+      }
+    }),
+  );
+});
+
+test('a limit below one is refused by name', () => {
+  expect(() => plan([0], { tokenBudget: 0, largestChunk: 4 })).toThrow(JanusError);
+  expect(() => plan([0], { tokenBudget: 0, largestChunk: 4 })).toThrow(/tokenBudget is 0/);
+  expect(() => plan([0], { tokenBudget: 4, largestChunk: Number.NaN })).toThrow(/largestChunk is NaN/);
+});
+
+test('a `rows` array that is too short is refused', () => {
+  const rows = new Int32Array(1);
+  expect(() =>
+    planStep(sequencesWith([0, 0]), { tokenBudget: 4, largestChunk: 4 }, { nextArrival: 0 }, rows),
+  ).toThrow(RangeError);
+});

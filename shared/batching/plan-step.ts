@@ -1,0 +1,110 @@
+import { JanusError } from '../errors/janus-error.ts';
+
+/** What the policy reads of one running sequence. */
+export interface StepSequence {
+  /** Number of the sequence in order of arrival, unique; it names the sequence from step to step. */
+  readonly arrival: number;
+  /** Prompt tokens that are not prefilled yet; 0: the sequence decodes. */
+  readonly pendingPromptTokens: number;
+}
+
+export interface StepLimits {
+  /** Largest number of rows (tokens) that one step computes, at least 1. */
+  readonly tokenBudget: number;
+  /** Largest number of prompt rows that one sequence gets in one step, at least 1. */
+  readonly largestChunk: number;
+}
+
+/** Whose turn it is to decode. One lives as long as the instance, and `planStep` moves it. */
+export interface DecodeTurn {
+  /** The decoding sequence with this arrival number, or the next later one, goes first. Start with 0. */
+  nextArrival: number;
+}
+
+/**
+ * Decides how many rows each running sequence gets in the coming step: continuous batching with chunked prefill, decode
+ * first (Agrawal et al., "Taming Throughput-Latency Tradeoff in LLM Inference with Sarathi-Serve", OSDI 2024).
+ *
+ * 1. Every decoding sequence gets one row. Where the budget is smaller than their number they take turns, and no
+ *    sequence waits more than ⌊(decoding − 1) / tokenBudget⌋ steps.
+ * 2. What remains goes to prompts in order of arrival, at most `largestChunk` rows each.
+ *
+ * While decoding sequences use up the budget no prompt advances, so none of them becomes one more decoding sequence:
+ * their number only falls, and prompts go on when answers end. A budget above the number of KV slots never gets there.
+ *
+ * The result depends on the arguments alone. Nothing is allocated.
+ *
+ * @param sequences running sequences, ascending by `arrival`
+ * @param turn moved on when the decoding sequences had to take turns
+ * @param rows written: `rows[i]` is the number of rows of `sequences[i]`, at least as long as `sequences`
+ * @returns total of the rows given, at most `tokenBudget`
+ * @throws JanusError if a limit is below 1
+ */
+export function planStep(
+  sequences: readonly StepSequence[],
+  limits: StepLimits,
+  turn: DecodeTurn,
+  rows: Int32Array,
+): number {
+  checkLimit('tokenBudget', limits.tokenBudget);
+  checkLimit('largestChunk', limits.largestChunk);
+  if (rows.length < sequences.length) {
+    throw new RangeError(`rows holds ${rows.length} entries, but ${sequences.length} sequences run.`);
+  }
+  const decoded = planDecode(sequences, limits.tokenBudget, turn, rows);
+  return decoded + planPrefill(sequences, limits.tokenBudget - decoded, limits.largestChunk, rows);
+}
+
+function planDecode(
+  sequences: readonly StepSequence[],
+  budget: number,
+  turn: DecodeTurn,
+  rows: Int32Array,
+): number {
+  let decoding = 0;
+  for (let i = 0; i < sequences.length; i++) {
+    rows[i] = 0;
+    if (sequences[i].pendingPromptTokens === 0) decoding++;
+  }
+  const takeTurns = decoding > budget;
+  let index = takeTurns ? firstFrom(sequences, turn.nextArrival) : 0;
+  let remaining = takeTurns ? budget : decoding;
+  const total = remaining;
+  while (remaining > 0) {
+    if (sequences[index].pendingPromptTokens === 0) {
+      rows[index] = 1;
+      remaining--;
+      if (takeTurns) turn.nextArrival = sequences[index].arrival + 1;
+    }
+    index = index + 1 === sequences.length ? 0 : index + 1;
+  }
+  return total;
+}
+
+/** Index of the first sequence that arrived as number `arrival` or later; 0 where there is none. */
+function firstFrom(sequences: readonly StepSequence[], arrival: number): number {
+  for (let i = 0; i < sequences.length; i++) {
+    if (sequences[i].arrival >= arrival) return i;
+  }
+  return 0;
+}
+
+function planPrefill(
+  sequences: readonly StepSequence[],
+  budget: number,
+  largestChunk: number,
+  rows: Int32Array,
+): number {
+  let total = 0;
+  for (let i = 0; i < sequences.length && total < budget; i++) {
+    const pending = sequences[i].pendingPromptTokens;
+    if (pending === 0) continue;
+    rows[i] = Math.min(pending, largestChunk, budget - total);
+    total += rows[i];
+  }
+  return total;
+}
+
+function checkLimit(name: string, value: number): void {
+  if (!(value >= 1)) throw new JanusError(`${name} is ${value}: set it to a whole number of at least 1.`);
+}

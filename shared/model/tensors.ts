@@ -1,0 +1,95 @@
+import type { HostRole } from '../protocol/member.ts';
+import { architectures } from './architectures/registry.ts';
+import type { ModelConfig } from './config.ts';
+
+/** Name of a tensor in the checkpoint, and the shape that the config gives it. Matrices are `[outputs, inputs]`. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** One SwiGLU expert: `down · (silu(gate · x) ∘ (up · x))`. */
+export interface ExpertTensors {
+  /** `[expertSize, H]` */
+  readonly gate: TensorSpec;
+  /** `[expertSize, H]` */
+  readonly up: TensorSpec;
+  /** `[H, expertSize]` */
+  readonly down: TensorSpec;
+}
+
+export interface LayerTensors {
+  /** `[H]` */
+  readonly inputNorm: TensorSpec;
+  /** `[heads · D, H]` */
+  readonly queryProjection: TensorSpec;
+  /** `[keyValueHeads · D, H]` */
+  readonly keyProjection: TensorSpec;
+  /** `[keyValueHeads · D, H]` */
+  readonly valueProjection: TensorSpec;
+  /** `[D]`; null where the architecture has no such norm. */
+  readonly queryNorm: TensorSpec | null;
+  /** `[D]`; null where the architecture has no such norm. */
+  readonly keyNorm: TensorSpec | null;
+  /** `[H, heads · D]` */
+  readonly outputProjection: TensorSpec;
+  /** `[H]` */
+  readonly postAttentionNorm: TensorSpec;
+  /** `[E, H]` */
+  readonly router: TensorSpec;
+  expert(expert: number): ExpertTensors;
+}
+
+export interface ModelTensors {
+  /** `[vocabularySize, H]` */
+  readonly embedding: TensorSpec;
+  /** `[H]` */
+  readonly finalNorm: TensorSpec;
+  /** `[vocabularySize, H]`; the embedding itself where embeddings are tied. */
+  readonly languageModelHead: TensorSpec;
+  layer(layer: number): LayerTensors;
+}
+
+/** The checkpoint's tensors under the names of their parts in the model. */
+export const modelTensors = (config: ModelConfig): ModelTensors =>
+  architectures[config.architecture].tensors(config);
+
+/** All tensors that an attention instance needs, the routers among them; each is named once. */
+export function attentionTensors(config: ModelConfig): TensorSpec[] {
+  const tensors = modelTensors(config);
+  const specs = [tensors.embedding, tensors.finalNorm];
+  if (!config.tiedEmbeddings) specs.push(tensors.languageModelHead);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const own = tensors.layer(layer);
+    specs.push(own.inputNorm, own.queryProjection, own.keyProjection, own.valueProjection);
+    if (own.queryNorm !== null) specs.push(own.queryNorm);
+    if (own.keyNorm !== null) specs.push(own.keyNorm);
+    specs.push(own.outputProjection, own.postAttentionNorm, own.router);
+  }
+  return specs;
+}
+
+/** The three matrices of one logical expert. */
+export const expertTensors = (config: ModelConfig, layer: number, expert: number): ExpertTensors =>
+  modelTensors(config).layer(layer).expert(expert);
+
+/** The gate's matrix of one layer, `[E, H]`. */
+export const routerTensor = (config: ModelConfig, layer: number): TensorSpec =>
+  modelTensors(config).layer(layer).router;
+
+/** Every tensor that a host of this role may have to load. Expert hosts may be asked to gate, so they need routers too. */
+export function* roleTensors(config: ModelConfig, role: HostRole): Generator<TensorSpec> {
+  if (role !== 'experts') yield* attentionTensors(config);
+  if (role === 'attention') return;
+  const tensors = modelTensors(config);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const { router, expert } = tensors.layer(layer);
+    if (role === 'experts') yield router;
+    for (let id = 0; id < config.experts; id++) {
+      const { gate, up, down } = expert(id);
+      yield gate;
+      yield up;
+      yield down;
+    }
+  }
+}

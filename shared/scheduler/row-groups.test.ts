@@ -1,0 +1,106 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { JanusError } from '../errors/janus-error.ts';
+import { AebsScheduler } from './aebs.ts';
+import { indexLayout } from './layout-index.ts';
+import type { SchedulerLimits } from './limits.ts';
+import { anyRoutedStep, type RoutedStep } from './routed-step.fixture.ts';
+import { allocateRowGroups, RowGroups } from './row-groups.ts';
+
+const limits: SchedulerLimits = { maxTokens: 32, topK: 8, experts: 24, instances: 7 };
+const newRowGroups = () => new RowGroups(limits, allocateRowGroups(limits));
+
+function groupStep(step: RoutedStep, rowGroups: RowGroups): { ids: Int32Array; instanceOf: Int32Array } {
+  const scheduler = new AebsScheduler(limits);
+  const ids = Int32Array.from(step.routing.flat());
+  scheduler.schedule(indexLayout(step.layout, step.experts), ids, step.rows, step.topK);
+  rowGroups.group(ids, scheduler.instanceOf, step.rows, step.topK);
+  return { ids, instanceOf: scheduler.instanceOf };
+}
+
+test('pairs are grouped by expert, experts by instance', () => {
+  const rowGroups = newRowGroups();
+  // Expert 2 lives on instance 0, experts 0 and 5 on instance 3.
+  const instanceOf = Int32Array.of(3, -1, 0, -1, -1, 3);
+  rowGroups.group(Int32Array.of(5, 2, 0, 5, 2, 0), instanceOf, 3, 2);
+  const { views, groups } = rowGroups;
+  expect(groups).toBe(3);
+  expect([...views.groupExpert.subarray(0, 3)]).toEqual([2, 0, 5]);
+  expect([...views.groupInstance.subarray(0, 3)]).toEqual([0, 3, 3]);
+  expect([...views.groupStart.subarray(0, 4)]).toEqual([0, 2, 4, 6]);
+  expect([...views.groupPairs.subarray(0, 6)]).toEqual([1, 4, 2, 5, 0, 3]);
+  expect([...views.positionOf.subarray(0, 6)]).toEqual([4, 0, 2, 5, 1, 3]);
+  expect([...views.instanceStart]).toEqual([0, 1, 1, 1, 3, 3, 3, 3]);
+});
+
+test('the grouped order is a permutation of the pairs, each group holding one expert in ascending pairs', () => {
+  const rowGroups = newRowGroups();
+  fc.assert(
+    fc.property(anyRoutedStep, (step) => {
+      const { ids, instanceOf } = groupStep(step, rowGroups);
+      const { groupExpert, groupInstance, groupStart, groupPairs, positionOf } = rowGroups.views;
+      const order = [...groupPairs.subarray(0, ids.length)];
+      expect(order.toSorted((a, b) => a - b)).toEqual([...ids.keys()]);
+      expect([...ids.keys()].map((pair) => groupPairs[positionOf[pair]])).toEqual([...ids.keys()]);
+      expect(rowGroups.groups).toBe(new Set(ids).size);
+      expect(groupStart[rowGroups.groups]).toBe(ids.length);
+      for (let group = 0; group < rowGroups.groups; group += 1) {
+        const pairs = order.slice(groupStart[group], groupStart[group + 1]);
+        expect(pairs.length).toBeGreaterThan(0);
+        expect(pairs).toEqual(pairs.toSorted((a, b) => a - b));
+        expect(new Set(pairs.map((pair) => ids[pair]))).toEqual(new Set([groupExpert[group]]));
+        expect(groupInstance[group]).toBe(instanceOf[groupExpert[group]]);
+      }
+    }),
+  );
+});
+
+test('groups ascend by instance and expert, and instanceStart bounds the groups of each instance', () => {
+  const rowGroups = newRowGroups();
+  fc.assert(
+    fc.property(anyRoutedStep, (step) => {
+      groupStep(step, rowGroups);
+      const { groupExpert, groupInstance, instanceStart } = rowGroups.views;
+      const keys = Array.from(
+        { length: rowGroups.groups },
+        (_, group) => groupInstance[group] * 100 + groupExpert[group],
+      );
+      expect(keys).toEqual(keys.toSorted((a, b) => a - b));
+      expect(instanceStart[0]).toBe(0);
+      expect(instanceStart[limits.instances]).toBe(rowGroups.groups);
+      for (let instance = 0; instance < limits.instances; instance += 1) {
+        const own = groupInstance.subarray(instanceStart[instance], instanceStart[instance + 1]);
+        expect([...own].every((value) => value === instance)).toBe(true);
+      }
+    }),
+  );
+});
+
+test('another thread that holds only the shared buffer reads the groups', () => {
+  const buffers: SharedArrayBuffer[] = [];
+  const views = allocateRowGroups(limits, (bytes) => {
+    buffers.push(new SharedArrayBuffer(bytes));
+    return buffers[0];
+  });
+  new RowGroups(limits, views).group(Int32Array.of(4, 1), Int32Array.of(-1, 2, -1, -1, 2), 1, 2);
+  expect(buffers).toHaveLength(1);
+  const seen = new Int32Array(buffers[0], views.groupPairs.byteOffset, 2);
+  expect([...seen]).toEqual([1, 0]);
+});
+
+test.each([
+  ['an id out of range', [24, 0], 1, 2, /row 0, slot 0 names expert 24/],
+  ['a negative id', [0, -1], 1, 2, /row 0, slot 1 names expert -1/],
+  ['an expert that was not scheduled', [0, 1], 1, 2, /gives expert 1 to instance -1/],
+  ['an expert that is not in instanceOf', [0, 5], 1, 2, /gives expert 5 to instance undefined/],
+  ['too many rows', [0], 33, 1, /rows is 33/],
+])('%s is refused', (_, ids, rows, topK, message) => {
+  const group = () => newRowGroups().group(Int32Array.from(ids), Int32Array.of(0, -1), rows, topK);
+  expect(group).toThrow(JanusError);
+  expect(group).toThrow(message);
+});
+
+test('a view that is too short for the limits is refused', () => {
+  const views = { ...allocateRowGroups(limits), groupStart: new Int32Array(3) };
+  expect(() => new RowGroups(limits, views)).toThrow(/groupStart has 3 entries; the limits need 25/);
+});
