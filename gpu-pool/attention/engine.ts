@@ -72,12 +72,16 @@ export class Engine {
   submit(job: SequenceJob, emitted: readonly number[]): void {
     const { factory, limits } = this.#parts;
     const admission = admit(job, factory.config, factory.tokenizer);
-    if ('failure' in admission) return this.#refuse(job, admission.failure);
+    if ('failure' in admission) {
+      this.#refuse(job, admission.failure);
+      return;
+    }
     if (this.#waiting.length >= limits.waiting) {
-      return this.#refuse(
+      this.#refuse(
         job,
         unavailable(`${limits.waiting} sequences already wait for a KV slot; try again later.`),
       );
+      return;
     }
     const endIds = factory.endIds(job.sampling);
     this.#waiting.push({ ...admission, arrival: this.#arrivals++, job, emitted, endIds });

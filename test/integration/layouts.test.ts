@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
+import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
+import { TestClient } from '../support/generate.ts';
+import { useRedis } from '../support/redis.ts';
+import { DICTIONARY_FOLDER, spawnHost, startTestHost } from '../support/test-host.ts';
+
+/** Enough prompts to fill a batch, all of them decided by more than rounding. */
+const CASES = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP).slice(0, 24);
+
+const IN_ONE_HOST: readonly [string, Partial<HostOptions>][] = [
+  ['monolith', { monolith: true }],
+  ['1 attention, 1 expert instance', { expertInstances: 1 }],
+  ['1 attention, 2 expert instances', { expertInstances: 2 }],
+  ['1 attention, 4 expert instances, every expert twice', { expertInstances: 4, capacity: 16 }],
+  ['2 attention, 3 expert instances', { attentionInstances: 2, expertInstances: 3 }],
+];
+
+const redis = useRedis();
+
+async function expectGoldenIds(): Promise<void> {
+  const client = new TestClient(redis.url);
+  const answers = await Promise.all(
+    CASES.map((known) => client.generate({ prompt: { kind: 'tokens', ids: known.prompt_ids } })),
+  );
+  await client.close();
+  expect(answers.map((answer) => answer.ids)).toEqual(CASES.map((known) => known.generated_ids));
+}
+
+describe.each(IN_ONE_HOST)('%s in one host', (_name, options) => {
+  it('generates the reference token ids', async () => {
+    const host = await startTestHost(redis.url, options);
+    try {
+      await expectGoldenIds();
+      const { attention, experts } = host.record();
+      expect(attention.map((instance) => instance.slotsInUse)).toEqual(attention.map(() => 0));
+      if (!options.monolith) expect(experts.every((instance) => instance.maxActivated > 0)).toBe(true);
+    } finally {
+      await host.close();
+    }
+  });
+});
+
+describe('one attention host and two expert hosts, each a process of its own, over Redis', () => {
+  const processes: ReturnType<typeof spawnHost>[] = [];
+
+  beforeAll(() => {
+    const common = ['--redis', redis.url, '--model', DICTIONARY_FOLDER];
+    processes.push(
+      spawnHost(['--role', 'experts', '--experts', '1', ...common]),
+      spawnHost(['--role', 'experts', '--experts', '1', ...common]),
+      spawnHost(['--role', 'attention', '--expert-instances', '2', ...common]),
+    );
+  });
+  afterAll(async () => {
+    await Promise.all(processes.map((host) => host.stop()));
+  });
+
+  it('generates the reference token ids', async () => {
+    await expectGoldenIds();
+  });
+});
