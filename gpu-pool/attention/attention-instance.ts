@@ -104,11 +104,21 @@ export class AttentionInstance {
   #take(report: Extract<AttentionReport, { kind: 'progress' }>): void {
     this.statistics = report.statistics;
     const stored = this.#sink(report.events);
+    // A refused event is told by the outcome of its sequence; one of a sequence that goes on by its next event's fate.
+    stored.catch(() => {});
     for (const { requestId, choice, outcome } of report.ended) {
       const key = keyOf(requestId, choice);
       const pending = this.#pending.get(key);
       this.#pending.delete(key);
-      void stored.then(() => pending?.resolve(outcome));
+      stored.then(
+        () => pending?.resolve(outcome),
+        (error) =>
+          pending?.resolve({
+            ...outcome,
+            state: 'failed',
+            reason: `its events were not stored: ${error.message}`,
+          }),
+      );
     }
   }
 
@@ -123,7 +133,8 @@ export class AttentionInstance {
         promptTokens: 0,
         completionTokens: 0,
       } as const;
-      void this.#sink([[requestId, { kind: 'failed', choice, error }]]).then(() => resolve(outcome));
+      const stored = this.#sink([[requestId, { kind: 'failed', choice, error }]]);
+      void stored.catch(() => {}).then(() => resolve(outcome));
     }
     this.#pending.clear();
   }

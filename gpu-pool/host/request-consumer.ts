@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { cancelChannel, cancelledKey, QUEUE_PREFIX, requestQueueName } from '../../shared/protocol/keys.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { AttentionInstance } from '../attention/attention-instance.ts';
+import { unavailable } from '../attention/failure.ts';
 import type { TokenStreamWriter } from './token-stream-writer.ts';
 
 /** Cancelled request ids that are remembered between a job's arrival and its submission. */
@@ -59,7 +60,7 @@ export class RequestConsumer {
       return this.#endCancelled(job.data);
     }
     const ready = instances.filter((instance) => instance.state === 'ready');
-    if (ready.length === 0) throw new Error('No attention instance of this host is ready.');
+    if (ready.length === 0) return this.#endUnavailable(job.data);
     const least = ready.reduce((best, instance) => (instance.load < best.load ? instance : best));
     return least.submit(job.data, emitted);
   }
@@ -70,6 +71,14 @@ export class RequestConsumer {
       [requestId, { kind: 'finished', choice, reason: 'cancelled', text: '', ...counts }],
     ]);
     return { state: 'cancelled', reason: 'cancelled while it was queued', ...counts };
+  }
+
+  async #endUnavailable({ requestId, choice }: SequenceJob): Promise<SequenceOutcome> {
+    const error = unavailable(
+      'No attention instance of this host is running any more; send the request again.',
+    );
+    await this.#options.writer.write([[requestId, { kind: 'failed', choice, error }]]);
+    return { state: 'failed', reason: error.message, promptTokens: 0, completionTokens: 0 };
   }
 
   #cancel(requestId: string): void {

@@ -10,7 +10,11 @@ export class TokenStreamWriter {
     this.#redis = redis;
   }
 
-  /** Stores events in one round trip, in their order. The stream of a request lives on for a while after its last event. */
+  /**
+   * Stores events in one round trip, in their order. The stream of a request lives on for a while after its last event.
+   *
+   * @throws what Redis answered when it refuses an event, for instance because its memory is full
+   */
   async write(events: readonly (readonly [string, TokenEvent])[]): Promise<void> {
     if (events.length === 0) return;
     const pipeline = this.#redis.pipeline();
@@ -20,7 +24,9 @@ export class TokenStreamWriter {
       // The first event bounds the life of a stream whose host dies, the last one that of a complete stream.
       if (event.kind !== 'token') pipeline.expire(key, TOKEN_STREAM_TTL_S);
     }
-    await pipeline.exec();
+    const replies = (await pipeline.exec()) ?? [];
+    const refused = replies.find(([error]) => error !== null);
+    if (refused) throw refused[0];
   }
 
   /** Answer tokens of one choice that earlier attempts at its job already sent: the journal that a new attempt resumes. */

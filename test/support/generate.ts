@@ -30,6 +30,9 @@ export interface Generated {
   readonly text: string;
   readonly tokens: readonly Token[];
   readonly end: End;
+  /** `performance.now()` when the first and the last token had been read. */
+  readonly firstTokenAtMs: number;
+  readonly lastTokenAtMs: number;
 }
 
 /** A request as tests write it. */
@@ -38,6 +41,8 @@ export interface Ask {
   readonly sampling?: Partial<SamplingSettings>;
   readonly maxTokens?: number;
   readonly requestId?: string;
+  /** Served name; the shipped model's by default. */
+  readonly model?: string;
 }
 
 export const define = (word: string): Prompt => ({
@@ -58,7 +63,7 @@ export class TestClient {
   async generate(ask: Ask): Promise<Generated> {
     const job: SequenceJob = {
       requestId: ask.requestId ?? randomUUID(),
-      model: DICTIONARY_MODEL,
+      model: ask.model ?? DICTIONARY_MODEL,
       choice: 0,
       prompt: ask.prompt,
       sampling: { ...GREEDY, ...ask.sampling },
@@ -74,13 +79,20 @@ export class TestClient {
     const timeouts = { queueWaitMs: 60_000, silenceMs: 60_000, overallMs: 120_000 };
     const { signal } = new AbortController();
     const tokens: Token[] = [];
+    let firstTokenAtMs = 0;
+    let lastTokenAtMs = 0;
     for await (const events of this.dispatcher.readEvents(requestId, { signal, timeouts })) {
       for (const event of events) {
-        if (event.kind === 'token') tokens.push(event);
+        if (event.kind === 'token') {
+          tokens.push(event);
+          lastTokenAtMs = performance.now();
+          firstTokenAtMs ||= lastTokenAtMs;
+        }
         if (event.kind !== 'finished' && event.kind !== 'failed') continue;
         const held = event.kind === 'finished' ? event.text : '';
         const text = tokens.map((token) => token.text).join('') + held;
-        return { ids: tokens.map((token) => token.id), text, tokens, end: event };
+        const ids = tokens.map((token) => token.id);
+        return { ids, text, tokens, end: event, firstTokenAtMs, lastTokenAtMs };
       }
     }
     throw new Error('The event stream has no end of its own.');

@@ -5,7 +5,9 @@ import type { Host } from '../../gpu-pool/host/host.ts';
 import { DEFAULT_LIMITS, type HostOptions } from '../../gpu-pool/host/host-options.ts';
 import { startHost } from '../../gpu-pool/host/start-host.ts';
 
-export const DICTIONARY_FOLDER = fileURLToPath(new URL('../../gpu-pool/models/dictionary-moe', import.meta.url));
+export const DICTIONARY_FOLDER = fileURLToPath(
+  new URL('../../gpu-pool/models/dictionary-moe', import.meta.url),
+);
 export const DICTIONARY_MODEL = 'dictionary-moe';
 
 /** Options of a host of the shipped model, f32, 1 attention and 2 expert instances, unless told otherwise. */

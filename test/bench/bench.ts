@@ -1,0 +1,57 @@
+import { writeFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import { markdownTable, readResults, replaceSection } from './results.ts';
+
+/** One benchmark: measures, and returns what it measured with its cases in `cases`. */
+export interface Benchmark {
+  readonly run: (options: { quick: boolean }) => Promise<Record<string, unknown>>;
+}
+
+const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  exchange: () => import('./exchange.ts'),
+  overhead: () => import('./overhead.ts'),
+  scheduler: () => import('./scheduler.ts'),
+};
+
+const RESULTS = new URL('./RESULTS.md', import.meta.url);
+
+/** The machine in one line. */
+function machine(): string {
+  const [first] = cpus();
+  const gib = Math.round(totalmem() / 2 ** 30);
+  return `${cpus().length} × ${first?.model.trim()}, ${gib} GiB, ${process.platform}-${process.arch}, Node ${process.version}`;
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const quick = args.includes('--quick');
+  const json = args.includes('--json');
+  const [name] = args.filter((arg) => !arg.startsWith('--'));
+  const load = name === undefined ? undefined : BENCHMARKS[name];
+  if (name === undefined || load === undefined) {
+    const known = Object.keys(BENCHMARKS).join(', ');
+    throw new JanusError(
+      `${name ?? 'No name'} is not a benchmark: npm run bench <${known}> [-- --quick] [-- --json]`,
+    );
+  }
+  const benchmark = await load();
+  const measured = await benchmark.run({ quick });
+  const date = new Date().toISOString().slice(0, 10);
+  const head = { benchmark: name, date, machine: machine(), quick };
+  if (json) return console.log(JSON.stringify({ ...head, ...measured }));
+  const { cases, ...rest } = measured as { cases: Record<string, unknown>[] };
+  const table = markdownTable(cases);
+  const notes = Object.entries(rest).map(([key, value]) => `- ${key}: ${JSON.stringify(value)}`);
+  console.log([`${name} on ${head.machine}`, table, ...notes].join('\n'));
+  // A quick run shows that the benchmark works; its figures are not worth keeping.
+  if (quick) return;
+  const body = [`${date}, ${head.machine}, \`npm run bench ${name}\``, table, notes.join('\n')].join('\n\n');
+  await writeFile(RESULTS, replaceSection(await readResults(RESULTS), name, body.trim()));
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof JanusError ? error.message : error);
+  process.exitCode = 1;
+}
