@@ -31,16 +31,23 @@ export class AttentionInstance {
   state: InstanceState = 'loading';
   /** Resolves when the model is loaded. @throws JanusError when it cannot be */
   readonly ready: Promise<void>;
-  statistics: AttentionStatistics = { slotsInUse: 0, waiting: 0, steps: 0, links: [] };
+  statistics: AttentionStatistics = { slotsInUse: 0, waiting: 0, links: [] };
   readonly #worker: Worker;
+  readonly #steps: Int32Array;
   readonly #sink: EventSink;
   readonly #pending = new Map<string, Pending>();
   readonly #ended: Promise<void>;
 
   /** @param onLost called when the thread ends without having been stopped */
-  constructor(data: AttentionWorkerData, sink: EventSink, onLost: (id: string) => void) {
+  constructor(
+    start: Omit<AttentionWorkerData, 'stepCounter'>,
+    sink: EventSink,
+    onLost: (id: string) => void,
+  ) {
+    const data: AttentionWorkerData = { ...start, stepCounter: new SharedArrayBuffer(4) };
     this.id = data.id;
     this.slots = data.limits.slots;
+    this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
     this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), { workerData: data });
     this.ready = new Promise((resolve, reject) => {
@@ -68,6 +75,11 @@ export class AttentionInstance {
   /** Sequences that were submitted and have not ended. */
   get load(): number {
     return this.#pending.size;
+  }
+
+  /** Steps that the instance has computed by now. */
+  get steps(): number {
+    return Atomics.load(this.#steps, 0);
   }
 
   /** Generates a sequence; resolves when its last event is stored. Never rejects. */

@@ -63,8 +63,8 @@ function load(): { engine: Engine; exchange: Exchange } {
 
 function report(engine: Engine, exchange: Exchange): void {
   const links = exchange.links.map((link) => ({ ...link.statistics, host: link.host, kind: link.kind }));
-  const { slotsInUse, waiting, steps } = engine;
-  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, steps, links } });
+  const { slotsInUse, waiting } = engine;
+  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, links } });
   events = [];
   ended = [];
 }
@@ -75,6 +75,7 @@ function nextCommand(): AttentionCommand | undefined {
 }
 
 async function serve(engine: Engine, exchange: Exchange): Promise<void> {
+  const steps = new Int32Array(data.stepCounter);
   for (;;) {
     for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
       if (command.kind === 'stop') {
@@ -84,7 +85,7 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
       if (command.kind === 'submit') engine.submit(command.job, command.emitted);
       else engine.cancel(command.requestId);
     }
-    await engine.step();
+    if (await engine.step()) Atomics.add(steps, 0, 1);
     if (events.length > 0 || ended.length > 0) report(engine, exchange);
     if (!engine.idle || inbox.length > 0) continue;
     await new Promise<void>((resolve) => {

@@ -44,8 +44,6 @@ export class Engine {
   readonly #rows: Int32Array;
   readonly #turn: DecodeTurn = { nextArrival: 0 };
   #arrivals = 0;
-  /** Steps since the start. */
-  steps = 0;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -104,24 +102,25 @@ export class Engine {
     this.#fillSlots();
   }
 
-  /** Computes one step of the batch. Does nothing when there is no work. */
-  async step(): Promise<void> {
+  /** Computes one step of the batch; false when there is no work. */
+  async step(): Promise<boolean> {
     const { forwardPass, limits } = this.#parts;
     this.#fillSlots();
     const running = this.#running;
     const total = planStep(running, limits, this.#turn, this.#rows);
-    if (total === 0) return;
-    this.steps++;
+    if (total === 0) return false;
     try {
       await forwardPass.run(running, this.#rows, total);
     } catch (error) {
-      return this.#failStep(running, error);
+      this.#failStep(running, error);
+      return true;
     }
     for (const [index, sequence] of running.entries()) {
       if (this.#rows[index] === 0) continue;
       const logits = forwardPass.logits(index);
       if (logits !== undefined) this.#sample(sequence, logits);
     }
+    return true;
   }
 
   /** Fails everything that waits or runs, for instance because the host stops. */

@@ -35,6 +35,8 @@ export interface AttentionWorkerData {
   readonly model: ModelSource;
   readonly limits: AttentionLimits;
   readonly experts: ExpertSource;
+  /** One 32-bit word: steps since the start, for those who cannot wait for a report. */
+  readonly stepCounter: SharedArrayBuffer;
 }
 
 export type AttentionCommand =
@@ -53,8 +55,6 @@ export interface EndedSequence {
 export interface AttentionStatistics {
   readonly slotsInUse: number;
   readonly waiting: number;
-  /** Decode and prefill iterations. */
-  readonly steps: number;
   readonly links: readonly (LinkStatistics & { readonly host: string; readonly kind: string })[];
 }
 

@@ -3,7 +3,7 @@ import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
 import { expertTensors } from '../../shared/model/tensors.ts';
 import { expertGraph } from './graphs/expert.ts';
 import { GraphSession, view } from './session.ts';
-import { readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
+import { expertFormat, readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
 
 export interface ExpertModelSettings {
   readonly weightForm: WeightForm;
@@ -58,7 +58,7 @@ export class ExpertModel {
       up: readLinear(this.#weights, tensors.up),
       down: readLinear(this.#weights, tensors.down),
     };
-    const graph = expertGraph(name, weights, this.#formats.experts);
+    const graph = expertGraph(name, weights, expertFormat(this.#formats, layer));
     this.#loaded.set(this.#key(layer, expert), {
       session: GraphSession.create(name, graph),
       bytes: graph.byteLength,

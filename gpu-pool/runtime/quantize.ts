@@ -56,7 +56,7 @@ export function quantizeBlocks(
     scales: new Float32Array(outputSize * blocks),
     zeroPoints: format.zeroPoints ? new Uint8Array(outputSize * zeroPointBytes) : undefined,
   };
-  const chooseGrid = format.zeroPoints ? rangeGrid : bits === 4 ? searchedGrid : middleGrid;
+  const chooseGrid = format.zeroPoints ? rangeGrid : middleGrid;
   const grid: Grid = { scale: 0, zeroPoint: 0 };
   for (let row = 0; row < outputSize; row += 1) {
     for (let block = 0; block < blocks; block += 1) {
@@ -66,7 +66,8 @@ export function quantizeBlocks(
       // What is stored is f32, so the codes are chosen for that scale.
       grid.scale = Math.fround(grid.scale);
       result.scales[row * blocks + block] = grid.scale;
-      if (result.zeroPoints !== undefined) putCode(result.zeroPoints, bits, row * zeroPointBytes, block, grid.zeroPoint);
+      if (result.zeroPoints !== undefined)
+        putCode(result.zeroPoints, bits, row * zeroPointBytes, block, grid.zeroPoint);
       const codesStart = ((row * blocks + block) * blockSize * bits) / 8;
       putBlock(result.codes, codesStart, weights, start, end, format, grid);
     }
@@ -125,32 +126,6 @@ function middleGrid(weights: Float32Array, start: number, end: number, bits: 4 |
   }
   grid.scale = largest / -(2 ** (bits - 1));
   grid.zeroPoint = 2 ** (bits - 1);
-}
-
-/** Scales that `searchedGrid` tries, relative to `middleGrid`'s. */
-const SCALE_CANDIDATES = [1, 0.97, 0.94, 0.91, 0.88, 0.85, 0.82, 1.05, 1.1, 1.14];
-
-/** `middleGrid`, with the scale that leaves the least squared error of the block: with 16 codes clipping can pay. */
-function searchedGrid(weights: Float32Array, start: number, end: number, bits: 4 | 8, grid: Grid): void {
-  middleGrid(weights, start, end, bits, grid);
-  const fullScale = grid.scale;
-  const zero = grid.zeroPoint;
-  let leastError = Number.POSITIVE_INFINITY;
-  for (const candidate of SCALE_CANDIDATES) {
-    const scale = fullScale * candidate;
-    if (scale === 0) return;
-    const inverse = 1 / scale;
-    let error = 0;
-    for (let index = start; index < end; index += 1) {
-      const weight = weights[index]!;
-      const code = Math.min(Math.max(Math.round(weight * inverse), -zero), zero - 1);
-      error += (weight - code * scale) ** 2;
-    }
-    if (error < leastError) {
-      leastError = error;
-      grid.scale = scale;
-    }
-  }
 }
 
 function putBlock(

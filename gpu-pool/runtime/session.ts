@@ -77,10 +77,7 @@ export class GraphSession {
    * 0.1 µs each, less than looking one up by its shape would save.
    * @throws JanusError if ONNX Runtime rejects the call, for instance because a shape does not fit the graph.
    */
-  run(
-    inputs: Readonly<Record<string, TensorView>>,
-    outputs: Readonly<Record<string, TensorView>>,
-  ): void {
+  run(inputs: Readonly<Record<string, TensorView>>, outputs: Readonly<Record<string, TensorView>>): void {
     try {
       this.#native.run(tensors(inputs), tensors(outputs), NO_OPTIONS);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { ModelBuilder } from '../onnx/model-builder.ts';
+import { ELEMENT_TYPES, ModelBuilder } from '../onnx/model-builder.ts';
 
 /** Table `[vocabularySize, hiddenSize]`: a checkpoint's bf16 bytes as they are, or f32. */
 export type EmbeddingTable =
@@ -19,11 +19,8 @@ export function embeddingGraph(
     builder.node('Gather', [rows, tokenIds], { axis: 0 }, '', 'residual');
   } else {
     const picked = builder.node('Gather', [rows, tokenIds], { axis: 0 });
-    builder.node('Cast', [picked], { to: FLOAT32 }, '', 'residual');
+    builder.node('Cast', [picked], { to: ELEMENT_TYPES.float32 }, '', 'residual');
   }
   builder.output('residual', 'float32', ['T', hiddenSize]);
   return builder.build();
 }
-
-/** `TensorProto.FLOAT` */
-const FLOAT32 = 1;

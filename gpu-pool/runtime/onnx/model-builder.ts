@@ -4,7 +4,7 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 const { onnx } = proto;
 
 /** ONNX's numbers for the element types that our graphs use (`TensorProto.DataType`). */
-const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, bfloat16: 16 } as const;
+export const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, bfloat16: 16 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 const ELEMENT_BYTES: Record<ElementType, number> = { float32: 4, uint8: 1, int32: 4, int64: 8, bfloat16: 2 };
@@ -155,7 +155,8 @@ function valueInfo(
 function attribute(name: string, value: Attribute): proto.onnx.IAttributeProto {
   const { AttributeType } = onnx.AttributeProto;
   if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
-  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if (typeof value === 'string')
+    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: [...value] };
 }
