@@ -1,6 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
-import { type LayerTensors, modelTensors, type TensorSpec } from '../../shared/model/tensors.ts';
+import type { LayerTensors, TensorSpec } from '../../shared/model/tensor-specs.ts';
+import { modelTensors } from '../../shared/model/tensors.ts';
 import { attentionGraph } from './graphs/attention.ts';
 import { type EmbeddingTable, embeddingGraph } from './graphs/embedding.ts';
 import { headGraph } from './graphs/head.ts';
@@ -15,8 +16,6 @@ export interface AttentionModelSettings {
   readonly weightForm: WeightForm;
   /** Largest number of rows (tokens) of one step. */
   readonly maxRows: number;
-  /** Formats other than those that `weightForm` stands for, to compare them. */
-  readonly formats?: WeightFormats;
 }
 
 interface LayerSessions {
@@ -84,11 +83,14 @@ export class AttentionModel {
 
   /**
    * Builds the graphs and their sessions.
-   * @throws JanusError if a tensor is missing or has the wrong shape, or ONNX Runtime rejects a graph.
+   * @throws JanusError if `maxRows` is wrong, a tensor is missing or has the wrong shape, or ONNX Runtime rejects a graph.
    */
   static load(config: ModelConfig, weights: WeightSource, settings: AttentionModelSettings): AttentionModel {
-    const formats = settings.formats ?? weightFormats(settings.weightForm);
-    return new AttentionModel(config, buildSessions(config, weights, formats), settings.maxRows);
+    const { weightForm, maxRows } = settings;
+    if (!Number.isInteger(maxRows) || maxRows < 1) {
+      throw new JanusError(`maxRows must be a positive integer, got ${maxRows}`);
+    }
+    return new AttentionModel(config, buildSessions(config, weights, weightFormats(weightForm)), maxRows);
   }
 
   /**
@@ -101,6 +103,14 @@ export class AttentionModel {
   embed(tokenIds: Int32Array, positions: Int32Array, rows: number): void {
     if (rows < 1 || rows > this.maxRows) {
       throw new JanusError(`a step of ${rows} rows is outside 1 … ${this.maxRows} (maxRows)`);
+    }
+    const { vocabularySize } = this.#config;
+    for (let row = 0; row < rows; row += 1) {
+      const id = tokenIds[row]!;
+      // The graph would take a negative id for one that counts from the end of the table.
+      if (id < 0 || id >= vocabularySize) {
+        throw new JanusError(`token id ${id} is outside the model's vocabulary of ${vocabularySize}`);
+      }
     }
     this.#rows = rows;
     this.#rotary.fill(positions, rows, this.#cos, this.#sin);

@@ -7,8 +7,6 @@ import { expertFormat, readLinear, type WeightFormats, type WeightSource, weight
 
 export interface ExpertModelSettings {
   readonly weightForm: WeightForm;
-  /** Formats other than those that `weightForm` stands for, to compare them. */
-  readonly formats?: WeightFormats;
 }
 
 interface LoadedExpert {
@@ -27,7 +25,7 @@ export class ExpertModel {
   constructor(config: ModelConfig, weights: WeightSource, settings: ExpertModelSettings) {
     this.#config = config;
     this.#weights = weights;
-    this.#formats = settings.formats ?? weightFormats(settings.weightForm);
+    this.#formats = weightFormats(settings.weightForm);
   }
 
   /** Bytes of the loaded experts' graphs, nearly all of which are weights. */

@@ -142,7 +142,7 @@ function putBlock(
   for (let index = 0; index < blockSize; index += 1) {
     const weight = start + index < end ? weights[start + index]! : 0;
     const code = Math.round(weight * inverse) + zeroPoint;
-    putCode(codes, bits, codesStart, index, code < 0 ? 0 : code > highest ? highest : code);
+    putCode(codes, bits, codesStart, index, Math.min(Math.max(code, 0), highest));
   }
 }
 

@@ -1,3 +1,5 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
+
 /**
  * Cosines and sines of rotary position embedding (RoPE, arXiv 2104.09864) for every position of the context, computed
  * once and copied per step, so that no layer's graph holds a table of its own.
@@ -27,14 +29,16 @@ export class RotaryTable {
 
   /**
    * Writes rows `[rows, headSize / 2]` for `positions`.
-   * @throws RangeError if a position lies outside the context.
+   * @throws JanusError if a position lies outside the context.
    */
   fill(positions: Int32Array, rows: number, cos: Float32Array, sin: Float32Array): void {
     const half = this.#half;
     for (let row = 0; row < rows; row += 1) {
       const position = positions[row]!;
       if (position < 0 || position >= this.#positions) {
-        throw new RangeError(`position ${position} lies outside the context of ${this.#positions}`);
+        throw new JanusError(
+          `position ${position} is outside the model's context of ${this.#positions} tokens`,
+        );
       }
       for (let pair = 0; pair < half; pair += 1) {
         cos[row * half + pair] = this.#cos[position * half + pair]!;

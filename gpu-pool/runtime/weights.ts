@@ -1,8 +1,6 @@
 import type { WeightForm } from '../../shared/model/config.ts';
-import type { TensorSpec } from '../../shared/model/tensors.ts';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { LinearWeights } from './graphs/linear.ts';
-import type { BlockFormat } from './quantize.ts';
+import type { TensorSpec } from '../../shared/model/tensor-specs.ts';
+import type { LinearWeights, MatrixFormat } from './matrix.ts';
 
 /** Where weights come from: a checkpoint, or a test's arrays. */
 export interface WeightSource {
@@ -18,28 +16,10 @@ export interface WeightSource {
   bfloat16?(name: string, shape: readonly number[]): Uint8Array | undefined;
 }
 
-/** The weights of an open checkpoint. */
-export function checkpointWeights(checkpoint: Checkpoint): WeightSource {
-  return {
-    float32: (name, shape) => checkpoint.readFloat32(name, shape),
-    bfloat16: (name, shape) =>
-      checkpoint.dtype(name) === 'BF16' ? checkpoint.readBytes(name, shape) : undefined,
-  };
-}
-
 /** Reads a matrix `[outputs, inputs]`. */
 export function readLinear(source: WeightSource, { name, shape }: TensorSpec): LinearWeights {
   return { outputSize: shape[0]!, inputSize: shape[1]!, weights: source.float32(name, shape) };
 }
-
-/** How the weights of one matrix are kept for computing. */
-export type MatrixFormat =
-  | { readonly form: 'f32' }
-  | ({
-      readonly form: 'blocks';
-      /** MatMulNBits' accuracy_level: 4 rounds activations to int8 too (the fast form), 1 keeps them f32. */
-      readonly accuracyLevel: 1 | 4;
-    } & BlockFormat);
 
 /** Formats of a model's large matrices. Norms and the gate are always f32: they are small and they steer. */
 export interface WeightFormats {
@@ -65,7 +45,7 @@ const INT4: MatrixFormat = { form: 'blocks', bits: 4, blockSize: 32, zeroPoints:
 /**
  * Chosen by counting unchanged greedy answers on the shipped model (test/golden): int8 keeps 98.5% this way, but 95% with
  * attention and head rounded too; int4 keeps 93% either way, so there they are int8. Activations rounded to int8
- * (accuracy level 4) cost int8 one answer in 200; without it int8 is ten times slower.
+ * (accuracy level 4) cost int8 two answers in 200; without it int8 is six to twelve times slower.
  */
 const WEIGHT_FORMATS: Readonly<Record<WeightForm, WeightFormats>> = {
   f32: { firstExperts: FLOAT32, experts: FLOAT32, attention: FLOAT32, head: FLOAT32 },

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
-import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
 import { TestClient } from '../support/generate.ts';
+import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
 import { useRedis } from '../support/redis.ts';
 import { DICTIONARY_FOLDER, spawnHost, startTestHost } from '../support/test-host.ts';
 

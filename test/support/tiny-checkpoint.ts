@@ -2,7 +2,8 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import { parseModelConfig } from '../../shared/model/parse.ts';
-import { roleTensors, type TensorSpec } from '../../shared/model/tensors.ts';
+import type { TensorSpec } from '../../shared/model/tensor-specs.ts';
+import { roleTensors } from '../../shared/model/tensors.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors-file.ts';
 import { tinyTokenizer, tinyTokenizerConfig } from './tiny-tokenizer.ts';
 

@@ -1,6 +1,6 @@
+import type { LinearWeights, MatrixFormat } from '../matrix.ts';
 import { ModelBuilder } from '../onnx/model-builder.ts';
-import type { MatrixFormat } from '../weights.ts';
-import { type LinearWeights, linear } from './linear.ts';
+import { linear } from './linear.ts';
 
 export interface ExpertGraphWeights {
   readonly gate: LinearWeights;

@@ -1,14 +1,7 @@
+import type { LinearWeights, MatrixFormat } from '../matrix.ts';
 import type { ModelBuilder, ValueName } from '../onnx/model-builder.ts';
 import { OMITTED } from '../onnx/model-builder.ts';
 import { quantizeBlocks } from '../quantize.ts';
-import type { MatrixFormat } from '../weights.ts';
-
-/** Weights of a linear layer, as checkpoints store them: `[outputSize, inputSize]`. */
-export interface LinearWeights {
-  readonly outputSize: number;
-  readonly inputSize: number;
-  readonly weights: Float32Array;
-}
 
 /** input `[…, inputSize]` · weightsᵀ → `[…, outputSize]`, with the weights kept in `format`. */
 export function linear(

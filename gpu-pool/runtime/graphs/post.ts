@@ -1,6 +1,6 @@
+import type { LinearWeights, MatrixFormat } from '../matrix.ts';
 import { ModelBuilder } from '../onnx/model-builder.ts';
-import type { MatrixFormat } from '../weights.ts';
-import { type LinearWeights, linear } from './linear.ts';
+import { linear } from './linear.ts';
 import { addThenRmsNorm, type NormWeights } from './norm.ts';
 import { type Routing, router } from './router.ts';
 
@@ -25,7 +25,6 @@ export function postGraph(
   format: MatrixFormat,
 ): Uint8Array {
   const hiddenSize = weights.output.outputSize;
-  const { expertsPerToken, normalizeGateWeights } = routing;
   const builder = new ModelBuilder(name);
   const attended = builder.input('attended', 'float32', ['T', weights.output.inputSize]);
   const residual = builder.input('residual', 'float32', ['T', hiddenSize]);

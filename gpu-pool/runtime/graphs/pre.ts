@@ -1,7 +1,7 @@
+import type { LinearWeights, MatrixFormat } from '../matrix.ts';
 import type { ValueName } from '../onnx/model-builder.ts';
 import { ModelBuilder, OMITTED } from '../onnx/model-builder.ts';
-import type { MatrixFormat } from '../weights.ts';
-import { type LinearWeights, linear } from './linear.ts';
+import { linear } from './linear.ts';
 import { addThenRmsNorm, type NormWeights, rmsNorm } from './norm.ts';
 
 export interface PreGraphWeights {

@@ -1,5 +1,6 @@
+import type { LinearWeights } from '../matrix.ts';
 import { ELEMENT_TYPES, type ModelBuilder, type ValueName } from '../onnx/model-builder.ts';
-import { type LinearWeights, linear } from './linear.ts';
+import { linear } from './linear.ts';
 
 export interface Routing {
   /** k */

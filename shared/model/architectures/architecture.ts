@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config.ts';
-import type { ModelTensors } from '../tensors.ts';
+import type { ModelTensors } from '../tensor-specs.ts';
 
 /** What one `model_type` of Hugging Face means to us. */
 export interface Architecture {

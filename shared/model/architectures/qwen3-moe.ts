@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ModelConfig } from '../config.ts';
 import { flag, onlySupported, parseFields, positiveInteger, positiveNumber } from '../fields.ts';
-import type { LayerTensors, ModelTensors, TensorSpec } from '../tensors.ts';
+import type { LayerTensors, ModelTensors, TensorSpec } from '../tensor-specs.ts';
 import type { Architecture } from './architecture.ts';
 import { parseEndOfSequenceIds } from './end-of-sequence.ts';
 

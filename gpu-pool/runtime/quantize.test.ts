@@ -1,0 +1,88 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { linear } from './graphs/linear.ts';
+import { ModelBuilder } from './onnx/model-builder.ts';
+import { type BlockFormat, dequantizeBlocks, quantizeBlocks } from './quantize.ts';
+import { GraphSession, view } from './session.ts';
+import { largestDifference, linearRow, toRows } from './testing/reference-math.ts';
+import { randomNumbers } from './testing/tiny-model.ts';
+
+const formats = ([4, 8] as const).flatMap((bits) =>
+  [true, false].map((zeroPoints) => ({ bits, zeroPoints, blockSize: 16 })),
+);
+const name = ({ bits, zeroPoints }: BlockFormat): string =>
+  `int${bits} ${zeroPoints ? 'with' : 'without'} zero points`;
+
+describe.each(formats.map((format) => [name(format), format] as const))('%s', (_, format) => {
+  test('rounds every weight to the nearest value of its block', () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.integer({ min: 1, max: 5 }),
+        fc.integer({ min: 1, max: 40 }),
+        (seed, n, k) => {
+          const weights = randomNumbers(n * k, seed);
+          const quantized = quantizeBlocks(weights, n, k, format);
+          const restored = dequantizeBlocks(quantized);
+          const blocks = Math.ceil(k / format.blockSize);
+          weights.forEach((weight, index) => {
+            const block = Math.floor(index / k) * blocks + Math.floor((index % k) / format.blockSize);
+            const step = Math.abs(quantized.scales[block]!);
+            // Without zero points the range reaches one step further on one side: its other end is one step short.
+            const bound = format.zeroPoints ? step * 0.51 : step * 1.01;
+            expect(Math.abs(restored[index]! - weight)).toBeLessThanOrEqual(bound);
+          });
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  test('keeps zeros, and blocks of zeros, exactly', () => {
+    const weights = randomNumbers(2 * 32, 5);
+    weights.fill(0, 0, 16);
+    weights[20] = 0;
+    const restored = dequantizeBlocks(quantizeBlocks(weights, 2, 32, format));
+    expect(largestDifference([...restored.subarray(0, 16), restored[20]!], new Array(17).fill(0))).toBe(0);
+  });
+
+  test('is what MatMulNBits computes with, also where the last block is not full', () => {
+    const [rows, k, n] = [3, 40, 7];
+    const weights = randomNumbers(n * k, 1);
+    const input = randomNumbers(rows * k, 2);
+    const restored = dequantizeBlocks(quantizeBlocks(weights, n, k, format));
+    const expected = toRows(input, k).flatMap((row) => linearRow(row, restored));
+    // Activations rounded to int8 err by up to 1/254 of the largest one, in each of k products.
+    for (const [accuracyLevel, tolerance] of [
+      [1, 1e-5],
+      [4, 0.04],
+    ] as const) {
+      const builder = new ModelBuilder('matrix');
+      builder.input('x', 'float32', ['T', k]);
+      const layer = { outputSize: n, inputSize: k, weights };
+      linear(builder, 'x', layer, { form: 'blocks', accuracyLevel, ...format }, 'y');
+      builder.output('y', 'float32', ['T', n]);
+      const session = GraphSession.create('matrix', builder.build());
+      const y = new Float32Array(rows * n);
+      session.run({ x: view(input, rows, k) }, { y: view(y, rows, n) });
+      session.release();
+      expect(largestDifference(y, expected)).toBeLessThan(tolerance);
+    }
+  });
+});
+
+describe('quantizeBlocks', () => {
+  test('refuses block sizes that MatMulNBits does not know', () => {
+    for (const blockSize of [8, 24]) {
+      const format = { bits: 4, zeroPoints: true, blockSize } as const;
+      expect(() => quantizeBlocks(new Float32Array(48), 1, 48, format)).toThrow(/block size/);
+    }
+  });
+
+  test('refuses weights that do not fill the matrix', () => {
+    const format = { bits: 8, zeroPoints: true, blockSize: 16 } as const;
+    expect(() => quantizeBlocks(new Float32Array(31), 2, 16, format)).toThrow(
+      /\[2, 16\] .* 32 weights, got 31/,
+    );
+  });
+});
