@@ -1,0 +1,89 @@
+import type { Redis } from 'ioredis';
+import { hostKey, membersKey, modelsKey } from '../../shared/protocol/keys.ts';
+import type { HostRecord, ModelCard } from '../../shared/protocol/member.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
+
+export type ModelState = 'unknown' | 'loading' | 'ready';
+
+/** A model that some pool has announced. */
+export interface ServedModel {
+  readonly card: ModelCard;
+  readonly state: Exclude<ModelState, 'unknown'>;
+  /** What a model that is loading still lacks, in words. */
+  readonly missing: readonly string[];
+}
+
+/** Which models the pools serve, as their heartbeats tell. */
+export interface Registry {
+  /**
+   * All announced models in order of their ids, ready or not.
+   *
+   * @throws {DispatchError} `broker`
+   */
+  readonly models: () => Promise<readonly ServedModel[]>;
+  readonly find: (model: string) => Promise<ServedModel | undefined>;
+  readonly modelState: (model: string) => Promise<ModelState>;
+}
+
+export interface RegistryOptions {
+  /** How old an answer may be, in milliseconds. 0 asks Redis each time. */
+  readonly cacheMs?: number;
+  readonly clock?: Clock;
+}
+
+const DEFAULT_CACHE_MS = 1_000;
+
+/** A model can answer when it has an attention instance and an expert instance that are ready, on hosts that live. */
+function missingParts(hosts: readonly HostRecord[]): string[] {
+  const missing: string[] = [];
+  const attention = hosts.flatMap((host) => host.attention);
+  const experts = hosts.flatMap((host) => host.experts);
+  if (!attention.some((instance) => instance.state === 'ready')) {
+    missing.push(`an attention instance that is ready (${attention.length} known)`);
+  }
+  if (!experts.some((instance) => instance.state === 'ready')) {
+    missing.push(`an expert instance that is ready (${experts.length} known)`);
+  }
+  return missing;
+}
+
+async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
+  const members = await asBrokerFault(redis.smembers(membersKey(card.id)));
+  const keys = members.map((host) => hostKey(card.id, host));
+  const records = keys.length === 0 ? [] : await asBrokerFault(redis.mget(keys));
+  // A host whose record has expired is gone, though the set may still name it.
+  const hosts = records.filter((record) => record !== null).map((record) => JSON.parse(record) as HostRecord);
+  const missing = missingParts(hosts);
+  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing };
+}
+
+async function readModels(redis: Redis): Promise<readonly ServedModel[]> {
+  const announced = await asBrokerFault(redis.hgetall(modelsKey));
+  const cards = Object.values(announced).map((card) => JSON.parse(card) as ModelCard);
+  cards.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return Promise.all(cards.map((card) => readModel(redis, card)));
+}
+
+export function createRegistry(redis: Redis, options: RegistryOptions = {}): Registry {
+  const cacheMs = options.cacheMs ?? DEFAULT_CACHE_MS;
+  const clock = options.clock ?? systemClock;
+  let cached: { readonly untilMs: number; readonly models: Promise<readonly ServedModel[]> } | undefined;
+
+  const models = (): Promise<readonly ServedModel[]> => {
+    const nowMs = clock.nowMs();
+    if (cached !== undefined && nowMs < cached.untilMs) return cached.models;
+    const reading = bounded(readModels(redis), BROKER_ANSWER_MS);
+    const entry = { untilMs: nowMs + cacheMs, models: reading };
+    cached = entry;
+    reading.catch(() => {
+      if (cached === entry) cached = undefined;
+    });
+    return reading;
+  };
+
+  const find = async (model: string): Promise<ServedModel | undefined> =>
+    (await models()).find((served) => served.card.id === model);
+
+  return { models, find, modelState: async (model) => (await find(model))?.state ?? 'unknown' };
+}

@@ -1,0 +1,20 @@
+import type { Context } from 'hono';
+import type { Dispatcher } from '../../dispatcher/dispatcher.ts';
+import type { Registry } from '../../dispatcher/registry.ts';
+import { errorResponse, LOADING_RETRY_AFTER_S, unavailable } from '../errors.ts';
+
+/** `GET /health`: this process runs and reaches Redis; otherwise 503. */
+export const health = (dispatcher: Dispatcher) => async (c: Context) =>
+  c.json({ status: 'ok', redisLatencyMs: await dispatcher.ping() });
+
+/** `GET /ready`: 200 when some model can answer, otherwise 503 with what each one lacks. */
+export const ready = (registry: Registry) => async (c: Context) => {
+  const served = await registry.models();
+  const models = served.map(({ card, state, missing }) => ({ id: card.id, state, missing }));
+  if (models.some(({ state }) => state === 'ready')) return c.json({ status: 'ready', models });
+  const message =
+    models.length === 0
+      ? 'No pool has announced a model'
+      : `No model is ready: ${models.map(({ id, missing }) => `${id} lacks ${missing.join(' and ')}`).join('; ')}`;
+  return errorResponse(c, unavailable('not_ready', message, LOADING_RETRY_AFTER_S), { models });
+};

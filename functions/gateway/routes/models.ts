@@ -1,0 +1,43 @@
+import type { Context } from 'hono';
+import type { ModelCard } from '../../../shared/protocol/member.ts';
+import type { Registry, ServedModel } from '../../dispatcher/registry.ts';
+import { LOADING_RETRY_AFTER_S, modelNotFound, shown, unavailable } from '../errors.ts';
+
+/** OpenAI's model object, with vLLM's name for the context length. */
+const modelObject = ({ id, created, contextLength }: ModelCard) => ({
+  id,
+  object: 'model',
+  created,
+  owned_by: 'janus',
+  max_model_len: contextLength,
+});
+
+/** @throws {RequestError} 404 when no pool has announced the model, 503 while it is loading */
+export async function readyModel(registry: Registry, name: string): Promise<ServedModel> {
+  const model = await registry.find(name);
+  if (model === undefined) throw modelNotFound(name);
+  if (model.state === 'loading') {
+    const message = `The model '${shown(name)}' is not ready: it lacks ${model.missing.join(' and ')}`;
+    throw unavailable('model_not_ready', message, LOADING_RETRY_AFTER_S);
+  }
+  return model;
+}
+
+/** `GET /v1/models`: models that answer now; below a model's own address, that one alone. */
+export const listModels = (registry: Registry) => async (c: Context) => {
+  const only = c.req.param('model');
+  if (only !== undefined) {
+    return c.json({ object: 'list', data: [modelObject((await readyModel(registry, only)).card)] });
+  }
+  const models = await registry.models();
+  const ready = models.filter(({ state }) => state === 'ready');
+  return c.json({ object: 'list', data: ready.map(({ card }) => modelObject(card)) });
+};
+
+/** `GET /v1/models/:id`; an id may hold slashes. */
+export const getModel = (registry: Registry) => async (c: Context) => {
+  const id = c.req.param('id') ?? '';
+  const own = c.req.param('model');
+  if (own !== undefined && own !== id) throw modelNotFound(id);
+  return c.json(modelObject((await readyModel(registry, id)).card));
+};

@@ -1,0 +1,69 @@
+import type { Prompt, SamplingSettings } from '../../../shared/protocol/request.ts';
+import { invalid } from '../errors.ts';
+import { GREEDY_TEMPERATURE, MAX_CHOICES } from './field-limits.ts';
+import type { CommonFields } from './fields.ts';
+
+/** A valid request for either kind of completion, in our own terms. */
+export interface GenerationRequest {
+  /** Absent where the address may name the model. */
+  readonly model: string | undefined;
+  readonly prompts: readonly Prompt[];
+  /** n; choice number i answers prompt number ⌊i / n⌋. */
+  readonly choicesPerPrompt: number;
+  readonly sampling: Omit<SamplingSettings, 'seed'>;
+  /** Unsigned 32-bit; null: the client gave none. */
+  readonly seed: number | null;
+  readonly maxTokens: number | null;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+}
+
+/** What the two kinds of completion name differently. */
+interface OwnFields {
+  readonly prompts: readonly Prompt[];
+  readonly maxTokens: number | null;
+  readonly topLogprobs: number | null;
+}
+
+/** Sampling settings but for the seed, which is drawn per sequence. */
+const samplingOf = (fields: CommonFields, topLogprobs: number | null): Omit<SamplingSettings, 'seed'> => ({
+  temperature: fields.temperature < GREEDY_TEMPERATURE ? 0 : fields.temperature,
+  topP: fields.top_p,
+  topK: Math.max(0, fields.top_k),
+  minP: fields.min_p,
+  presencePenalty: fields.presence_penalty,
+  frequencyPenalty: fields.frequency_penalty,
+  repetitionPenalty: fields.repetition_penalty,
+  logitBias: fields.logit_bias,
+  stop: fields.stop ?? [],
+  stopTokenIds: fields.stop_token_ids,
+  ignoreEndOfSequence: fields.ignore_eos,
+  topLogprobs,
+});
+
+/** A seed of any size and sign, reduced modulo 2^32. */
+const reduceSeed = (seed: number): number => ((seed % 2 ** 32) + 2 ** 32) % 2 ** 32;
+
+/** @throws {RequestError} 400 where fields that are valid alone do not go together */
+export function generationRequest(fields: CommonFields, own: OwnFields): GenerationRequest {
+  if (fields.stream_options !== undefined && !fields.stream) {
+    throw invalid('stream_options', "Invalid 'stream_options': needs 'stream' to be true");
+  }
+  const choices = own.prompts.length * fields.n;
+  if (choices > MAX_CHOICES) {
+    throw invalid(
+      'n',
+      `Invalid 'n': prompts × n is ${choices}, but at most ${MAX_CHOICES} choices are served at once`,
+    );
+  }
+  return {
+    model: fields.model,
+    prompts: own.prompts,
+    choicesPerPrompt: fields.n,
+    sampling: samplingOf(fields, own.topLogprobs),
+    seed: fields.seed === undefined ? null : reduceSeed(fields.seed),
+    maxTokens: own.maxTokens,
+    stream: fields.stream,
+    includeUsage: fields.stream_options?.include_usage ?? false,
+  };
+}
