@@ -12,7 +12,7 @@ import {
 } from '../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
-import { startRedis, type TestRedis } from '../testing/redis-server.ts';
+import { startRedis, type TestRedis } from '../../test/support/gateway/redis-server.ts';
 import { createConnectionPool } from './connections.ts';
 import { createDispatcher, type Dispatcher } from './dispatcher.ts';
 import { DispatchError } from './errors.ts';

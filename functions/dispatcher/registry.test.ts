@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { hostKey, membersKey } from '../../shared/protocol/keys.ts';
-import { startRedis, type TestRedis } from '../testing/redis-server.ts';
-import { announce, hostRecord, modelCard } from '../testing/scripted-pool.ts';
+import { startRedis, type TestRedis } from '../../test/support/gateway/redis-server.ts';
+import { announce, hostRecord, modelCard } from '../../test/support/gateway/scripted-pool.ts';
 import { createRegistry } from './registry.ts';
 
 let redis: TestRedis;

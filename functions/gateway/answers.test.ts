@@ -1,7 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TokenEvent, TokenLogprob } from '../../shared/protocol/token-event.ts';
-import { createGatewayBed, type GatewayBed, MODEL, readJson, readSse } from '../testing/gateway-bed.ts';
-import { announce, answer } from '../testing/scripted-pool.ts';
+import {
+  createGatewayBed,
+  type GatewayBed,
+  MODEL,
+  readJson,
+  readSse,
+} from '../../test/support/gateway/bed.ts';
+import { announce, answer } from '../../test/support/gateway/scripted-pool.ts';
 
 let bed: GatewayBed;
 const reported: object[] = [];

@@ -5,10 +5,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { cancelChannel, cancelledKey } from '../../shared/protocol/keys.ts';
 import type { RequestFailure } from '../../shared/protocol/token-event.ts';
+import {
+  createGatewayBed,
+  type GatewayBed,
+  MODEL,
+  readJson,
+  readSse,
+} from '../../test/support/gateway/bed.ts';
+import { freePort, startRedis } from '../../test/support/gateway/redis-server.ts';
+import { announce, answer, type Script } from '../../test/support/gateway/scripted-pool.ts';
 import { READ_BLOCK_MS } from '../dispatcher/read-events.ts';
-import { createGatewayBed, type GatewayBed, MODEL, readJson, readSse } from '../testing/gateway-bed.ts';
-import { freePort, startRedis } from '../testing/redis-server.ts';
-import { announce, answer, type Script } from '../testing/scripted-pool.ts';
 import type { GatewayLimits } from './limits.ts';
 import { startGateway } from './node.ts';
 

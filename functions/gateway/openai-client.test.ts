@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createGatewayBed, type GatewayBed, MODEL } from '../testing/gateway-bed.ts';
-import { announce, answer } from '../testing/scripted-pool.ts';
+import { createGatewayBed, type GatewayBed, MODEL } from '../../test/support/gateway/bed.ts';
+import { announce, answer } from '../../test/support/gateway/scripted-pool.ts';
 
 let bed: GatewayBed;
 let client: OpenAI;

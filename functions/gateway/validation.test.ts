@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGatewayBed, type GatewayBed, MODEL, readJson } from '../testing/gateway-bed.ts';
+import { createGatewayBed, type GatewayBed, MODEL, readJson } from '../../test/support/gateway/bed.ts';
 
 let bed: GatewayBed;
 beforeAll(async () => {

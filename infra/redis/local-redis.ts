@@ -49,13 +49,16 @@ exit "$status"
 `;
 
 /**
- * Starts `redis-server` from PATH on a free port of 127.0.0.1 and on a Unix socket, without persistence.
+ * Starts `redis-server` from PATH on 127.0.0.1 and on a Unix socket, without persistence.
  *
+ * @param options.port by default a free one
  * @param options.directory where the server's private folder (socket, log) is made; by default the system's folder for
  *   temporary files
  * @throws {JanusError} when there is no redis-server, or it does not start
  */
-export async function startLocalRedis(options: { directory?: string } = {}): Promise<LocalRedis> {
+export async function startLocalRedis(
+  options: { directory?: string; port?: number } = {},
+): Promise<LocalRedis> {
   const folder = await mkdtemp(join(options.directory ?? tmpdir(), 'janus-redis-'));
   const removeFolder = () => rm(folder, { recursive: true, force: true });
   try {
@@ -65,7 +68,7 @@ export async function startLocalRedis(options: { directory?: string } = {}): Pro
         `${socketPath} is too long for a Unix socket: set TMPDIR to a folder with a short path.`,
       );
     }
-    const { server, port } = await startOnFreePort(folder, socketPath);
+    const { server, port } = await startOnPort(options.port, folder, socketPath);
     const stop = async () => {
       await endServer(server);
       await removeFolder();
@@ -77,10 +80,10 @@ export async function startLocalRedis(options: { directory?: string } = {}): Pro
   }
 }
 
-async function startOnFreePort(folder: string, socketPath: string) {
+async function startOnPort(wanted: number | undefined, folder: string, socketPath: string) {
   const logPath = join(folder, 'redis.log');
   for (let attempt = 1; ; attempt++) {
-    const port = await findFreePort();
+    const port = wanted ?? (await findFreePort());
     const server = spawnServer({ folder, socketPath, logPath, port });
     if (await becomesReady(server, socketPath)) return { server, port };
     await endServer(server);
@@ -154,7 +157,7 @@ async function endServer(server: ChildProcess): Promise<void> {
 }
 
 /** Asks the kernel for a port that nobody uses. */
-async function findFreePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
-import { answer } from '../../testing/scripted-pool.ts';
+import { answer } from '../../../test/support/gateway/scripted-pool.ts';
 import { type AnswerEvent, createJournalReader } from './journal.ts';
 
 /** Journals of some choices, interleaved, with parts told again as a host that takes over may do. */

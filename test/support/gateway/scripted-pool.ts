@@ -9,10 +9,10 @@ import {
   TOKEN_STREAM_FIELD,
   TOKEN_STREAM_TTL_S,
   tokenStreamKey,
-} from '../../shared/protocol/keys.ts';
-import type { HostRecord, InstanceState, ModelCard } from '../../shared/protocol/member.ts';
-import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
-import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+} from '../../../shared/protocol/keys.ts';
+import type { HostRecord, InstanceState, ModelCard } from '../../../shared/protocol/member.ts';
+import type { SequenceJob, SequenceOutcome } from '../../../shared/protocol/request.ts';
+import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
 
 /** Long enough for any test, so that a scripted host needs no heartbeat. */
 const HOST_LIFE_S = 600;

@@ -1,4 +1,8 @@
-import { type RunningGateway, type StartGatewayOptions, startGateway } from '../gateway/node.ts';
+import {
+  type RunningGateway,
+  type StartGatewayOptions,
+  startGateway,
+} from '../../../functions/gateway/node.ts';
 import { startRedis, type TestRedis } from './redis-server.ts';
 import { type ScriptedPool, startScriptedPool } from './scripted-pool.ts';
 
