@@ -3,6 +3,7 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { AttentionInstanceRecord, InstanceState } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import { keepTelemetryOff } from '../runtime/telemetry.ts';
 import { unavailable } from './failure.ts';
 import type {
   AttentionCommand,
@@ -49,6 +50,7 @@ export class AttentionInstance {
     this.slots = data.limits.slots;
     this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
+    keepTelemetryOff();
     this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), { workerData: data });
     this.ready = new Promise((resolve, reject) => {
       const fail = (message: string) => reject(new JanusError(`Attention instance ${data.id}: ${message}`));

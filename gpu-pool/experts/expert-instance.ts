@@ -5,6 +5,7 @@ import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { HostMemory } from '../exchange/host-memory.ts';
 import { openHostMemory, openLane, type SharedExchange } from '../exchange/lane-memory.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import { keepTelemetryOff } from '../runtime/telemetry.ts';
 
 /** What the thread of an expert instance is started with. */
 export interface ExpertWorkerData {
@@ -55,6 +56,7 @@ export class ExpertInstance {
       experts: placement.layers.map((layout) => layout.slots[id]!),
       placementVersion: placement.version,
     };
+    keepTelemetryOff();
     this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), { workerData: data });
     this.ready = new Promise((resolve, reject) => {
       this.#worker.once('message', (message: ExpertWorkerMessage) => {

@@ -56,6 +56,8 @@ export class Host {
     }
     const host = new Host(options, config, events);
     host.#membership = await Membership.join(host.redis, options.model.name, host.id, () => host.record());
+    // Known from now on, a model that still loads is answered with 503, not with 404.
+    if (options.role !== 'experts') await host.#announceModel();
     return host;
   }
 
@@ -64,16 +66,14 @@ export class Host {
     this.#closers.unshift(close);
   }
 
-  /** Makes the model known to gateways, and the present state of the host visible. */
-  async announce(): Promise<void> {
+  async #announceModel(): Promise<void> {
     const { contextLength, vocabularySize } = this.config;
     const created = Math.floor(this.#startedAtMs / 1_000);
     await announceModel(this.redis, { id: this.options.model.name, created, contextLength, vocabularySize });
-    await this.announceMember();
   }
 
   /** Makes the present state of the host visible without waiting for the next heartbeat. */
-  async announceMember(): Promise<void> {
+  async announce(): Promise<void> {
     await this.#membership?.renew();
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { hostKey, membersKey, modelsKey } from '../../shared/protocol/keys.ts';
 import {
@@ -19,12 +20,16 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 `;
 
 /**
- * Takes a host out. KEYS and ARGV 1 as above.
+ * Takes a host out and returns the number of hosts that remain. KEYS and ARGV 1 as above.
  */
 const LEAVE = `
 redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[2])
+return redis.call('SCARD', KEYS[1])
 `;
+
+/** Longest wait for Redis when a host leaves. */
+const LEAVE_LIMIT_MS = 1_000;
 
 /** A host's entry among the members of its model, renewed by a heartbeat until `leave`. */
 export class Membership {
@@ -61,9 +66,15 @@ export class Membership {
     await this.#redis.eval(RENEW, 2, ...this.#keys, this.#host, record, HOST_TTL_MS);
   }
 
+  /** Takes the host out, and the model with its last host. Without Redis the record ends by its time to live. */
   async leave(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#redis.eval(LEAVE, 2, ...this.#keys, this.#host);
+    const left = (async () => {
+      if ((await this.#redis.eval(LEAVE, 2, ...this.#keys, this.#host)) !== 0) return;
+      await this.#redis.hdel(modelsKey, this.#model);
+    })();
+    left.catch(() => {});
+    await Promise.race([left, sleep(LEAVE_LIMIT_MS, undefined, { ref: false })]);
   }
 
   get #keys(): [string, string] {

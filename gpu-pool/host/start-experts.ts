@@ -76,7 +76,7 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     instances,
     placementVersion: placement.version,
   });
-  await host.announceMember();
+  await host.announce();
   host.log(`expert instances ${pool.instances.map((instance) => instance.id).join(', ')} are ready`);
   return async () => {
     await endpoint.close();

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Tensor } from 'onnxruntime-common';
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { keepTelemetryOff } from './telemetry.ts';
 
 /** Typed arrays that tensors are views of. They may lie on a SharedArrayBuffer. */
 export type TensorData = Float32Array | Int32Array;
@@ -117,6 +118,7 @@ let loaded: Binding['binding'] | undefined;
 
 function loadBinding(): Binding['binding'] {
   if (loaded !== undefined) return loaded;
+  keepTelemetryOff();
   let module: Partial<Binding>;
   try {
     module = createRequire(import.meta.url)('onnxruntime-node/dist/binding.js') as Partial<Binding>;

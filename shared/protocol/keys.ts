@@ -9,8 +9,9 @@ export const QUEUE_PREFIX = 'janus';
 /** Hash: model name → JSON of its `ModelCard`. */
 export const modelsKey = 'janus:models';
 
-/** BullMQ queue of `SequenceJob`s of a model. BullMQ forbids `:` in queue names. */
-export const requestQueueName = (model: string): string => `requests.{${model.replaceAll(':', '_')}}`;
+/** BullMQ queue of `SequenceJob`s of a model. BullMQ forbids `:` in queue names, so it is escaped. */
+export const requestQueueName = (model: string): string =>
+  `requests.{${model.replaceAll('%', '%25').replaceAll(':', '%3A')}}`;
 
 /** Stream of `TokenEvent`s of one request; each entry has one field, `event`, holding JSON. */
 export const tokenStreamKey = (requestId: string): string => `janus:tokens:${requestId}`;

@@ -1,0 +1,54 @@
+import { Command, Option } from 'commander';
+import { startHost } from '../../../gpu-pool/host/start-host.ts';
+import { JanusError } from '../../../shared/errors/janus-error.ts';
+import type { HostRole } from '../../../shared/protocol/member.ts';
+import { addPoolOptions, MOST_INSTANCES, type PoolFlags, toPoolSettings } from '../options/pool-options.ts';
+import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
+import { oneOf, wholeNumber } from '../options/values.ts';
+import { runUntilStopped } from '../until-stopped.ts';
+
+const ROLES: readonly HostRole[] = ['attention', 'experts', 'both'];
+
+interface HostFlags extends PoolFlags, RedisFlags {
+  readonly role?: HostRole;
+  readonly expertInstances?: number;
+}
+
+export function hostCommand(): Command {
+  const command = new Command('host')
+    .description('Run one host of the pools; hosts of a model find each other through Redis')
+    .addOption(
+      new Option('--role <role>', `instances that this host holds: ${ROLES.join(', ')}`).argParser(
+        oneOf('--role', ROLES),
+      ),
+    )
+    .option(
+      '--expert-instances <n>',
+      'role attention: expert instances, on all hosts together, to wait for',
+      wholeNumber('--expert-instances', 1, MOST_INSTANCES),
+    );
+  return addPoolOptions(command)
+    .addOption(redisOption())
+    .action((flags: HostFlags) => runUntilStopped(() => host(flags), console.log));
+}
+
+async function host(flags: HostFlags) {
+  const { role, expertInstances } = flags;
+  if (role === undefined) throw new JanusError(`--role is missing; give one of ${ROLES.join(', ')}.`);
+  if (role === 'attention' && expertInstances === undefined) {
+    throw new JanusError('--expert-instances is missing: role attention has to know how many to wait for.');
+  }
+  const settings = toPoolSettings(flags, role);
+  const redisUrl = await givenRedis(flags);
+  const running = await startHost(
+    { ...settings, role, redisUrl, poolExpertInstances: expertInstances ?? 0 },
+    { log: console.log },
+  );
+  console.log(`ready: host ${running.id} in role ${role}, process ${process.pid}`);
+  return {
+    async close() {
+      await running.drain();
+      await running.close();
+    },
+  };
+}

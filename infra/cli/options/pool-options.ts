@@ -1,0 +1,89 @@
+import { type Command, Option } from 'commander';
+import { DEFAULT_LIMITS, type HostOptions } from '../../../gpu-pool/host/host-options.ts';
+import { JanusError } from '../../../shared/errors/janus-error.ts';
+import type { WeightForm } from '../../../shared/model/config.ts';
+import type { HostRole } from '../../../shared/protocol/member.ts';
+import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
+import { notEmpty, oneOf, wholeNumber } from './values.ts';
+
+/** Instances are threads: more of them than this in one process is a mistake. */
+export const MOST_INSTANCES = 256;
+const MOST_SLOTS = 4_096;
+const MOST_KV_SLOTS = 4_096;
+const MOST_TOKENS_PER_STEP = 65_536;
+const WEIGHT_FORMS: readonly WeightForm[] = ['f32', 'int8', 'int4'];
+
+/** What one host's flags say, as commander gives them. */
+export interface PoolFlags {
+  readonly model: string;
+  readonly name?: string;
+  readonly attention: number;
+  readonly experts: number;
+  readonly slots?: number;
+  readonly dtype: WeightForm;
+  readonly kvSlots: number;
+  readonly tokenBudget: number;
+  /** Only `up` offers it. */
+  readonly monolith?: true;
+}
+
+/** Settings of a host that do not depend on where it runs. */
+export type PoolSettings = Omit<HostOptions, 'role' | 'redisUrl' | 'poolExpertInstances'>;
+
+/** Adds the flags of {@link PoolFlags}, but for `--monolith`. */
+export function addPoolOptions(command: Command): Command {
+  return command
+    .option(
+      '--model <folder or name>',
+      'Hugging Face checkpoint folder, or a model in gpu-pool/models',
+      notEmpty('--model', DEFAULT_MODEL),
+      DEFAULT_MODEL,
+    )
+    .option('--name <name>', "name under which the model is served (default: the folder's base name)")
+    .option('--attention <n>', 'attention instances', wholeNumber('--attention', 1, MOST_INSTANCES), 1)
+    .option('--experts <n>', 'expert instances', wholeNumber('--experts', 1, MOST_INSTANCES), 2)
+    .option(
+      '--slots <c>',
+      'replica slots per expert instance and layer (default: as few as hold every expert)',
+      wholeNumber('--slots', 1, MOST_SLOTS),
+    )
+    .addOption(
+      new Option('--dtype <form>', `weights in memory: ${WEIGHT_FORMS.join(', ')}`)
+        .argParser(oneOf('--dtype', WEIGHT_FORMS))
+        .default('f32'),
+    )
+    .option(
+      '--kv-slots <n>',
+      'sequences that one attention instance runs at once',
+      wholeNumber('--kv-slots', 1, MOST_KV_SLOTS),
+      DEFAULT_LIMITS.slots,
+    )
+    .option(
+      '--token-budget <n>',
+      'tokens per step of one attention instance; the same on all hosts',
+      wholeNumber('--token-budget', 1, MOST_TOKENS_PER_STEP),
+      DEFAULT_LIMITS.tokenBudget,
+    );
+}
+
+/**
+ * @throws JanusError when the model cannot be served, or all of its experts have to fit into this host and do not
+ */
+export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
+  const { tokenBudget, kvSlots, experts, slots, monolith = false } = flags;
+  const { config, ...model } = resolveModel(flags.model, flags.name);
+  if (role === 'both' && slots !== undefined && experts * slots < config.experts) {
+    throw new JanusError(
+      `--slots is ${slots}: ${experts} expert instances need at least ${Math.ceil(config.experts / experts)} slots each ` +
+        `for the ${config.experts} experts of ${model.name}. Raise --slots or --experts.`,
+    );
+  }
+  return {
+    model: { ...model, weightForm: flags.dtype },
+    attentionInstances: flags.attention,
+    expertInstances: experts,
+    capacity: slots ?? null,
+    monolith,
+    limits: { ...DEFAULT_LIMITS, slots: kvSlots, tokenBudget, largestChunk: tokenBudget },
+  };
+}

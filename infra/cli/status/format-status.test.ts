@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { staticPlacement } from '../../../shared/scheduler/placement.ts';
+import { formatStatus } from './format-status.ts';
+import type { ModelStatus } from './read-status.ts';
+
+const NOW_MS = 1_800_000_000_000;
+
+const starting: ModelStatus = {
+  model: 'words',
+  card: null,
+  hosts: [],
+  placement: null,
+  queue: { waiting: 0, active: 0 },
+};
+
+const serving: ModelStatus = {
+  model: 'words',
+  card: { id: 'words', created: 1, contextLength: 512, vocabularySize: 4_096 },
+  hosts: [
+    {
+      host: 'a1',
+      role: 'attention',
+      model: 'words',
+      weightForm: 'f32',
+      process: 7,
+      startedAtMs: NOW_MS - 9_000,
+      heartbeatAtMs: NOW_MS - 400,
+      attention: [{ id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2 }],
+      experts: [],
+    },
+    {
+      host: 'e1',
+      role: 'experts',
+      model: 'words',
+      weightForm: 'f32',
+      process: 1_234,
+      startedAtMs: NOW_MS - 9_000,
+      // A clock that goes before ours.
+      heartbeatAtMs: NOW_MS + 2_000,
+      attention: [],
+      experts: [{ id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3 }],
+    },
+  ],
+  placement: staticPlacement({
+    version: 3,
+    model: 'words',
+    layers: 2,
+    experts: 4,
+    capacity: 4,
+    instances: [{ id: 0, host: 'e1' }],
+  }),
+  queue: { waiting: 6, active: 7 },
+};
+
+describe('formatStatus', () => {
+  it('shows queue, placement and one row per instance in columns', () => {
+    expect(formatStatus({ models: [serving] }, NOW_MS).split('\n')).toEqual([
+      'words: context length 512; 6 sequences queued, 7 under way',
+      'placement version 3: 4 experts in each of 2 layers; expert instances: 1, with 4 replica slots per layer',
+      'host  role       process  heartbeat  instance        state    load',
+      'a1    attention  7        0.4 s ago  attention a1-0  ready    5 of 32 KV slots, 2 waiting',
+      'e1    experts    1234     0.0 s ago  expert 0        loading  1.3 experts activated per layer step, at most 3',
+    ]);
+  });
+
+  it('says what is not there yet', () => {
+    expect(formatStatus({ models: [starting] }, NOW_MS)).toBe(
+      'words: not announced yet; 0 sequences queued, 0 under way\nno placement\nno host is alive',
+    );
+    expect(formatStatus({ models: [] }, NOW_MS)).toBe('No host has registered with this Redis.');
+  });
+});

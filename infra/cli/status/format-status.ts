@@ -1,0 +1,49 @@
+import type { HostRecord } from '../../../shared/protocol/member.ts';
+import type { Placement } from '../../../shared/scheduler/layout.ts';
+import { formatTable } from '../table.ts';
+import type { ModelStatus, SystemStatus } from './read-status.ts';
+
+const MS_PER_S = 1_000;
+const HEADER = ['host', 'role', 'process', 'heartbeat', 'instance', 'state', 'load'];
+
+/** @param nowMs Unix time */
+export function formatStatus(status: SystemStatus, nowMs: number): string {
+  if (status.models.length === 0) return 'No host has registered with this Redis.';
+  return status.models.map((model) => formatModel(model, nowMs)).join('\n\n');
+}
+
+function formatModel({ model, card, hosts, placement, queue }: ModelStatus, nowMs: number): string {
+  const context = card === null ? 'not announced yet' : `context length ${card.contextLength}`;
+  const lines = [
+    `${model}: ${context}; ${queue.waiting} sequences queued, ${queue.active} under way`,
+    placement === null ? 'no placement' : formatPlacement(placement),
+  ];
+  if (hosts.length === 0) return [...lines, 'no host is alive'].join('\n');
+  const rows = hosts.flatMap((host) => instanceRows(host, nowMs));
+  return [...lines, ...formatTable([HEADER, ...rows])].join('\n');
+}
+
+function formatPlacement({ version, experts, layers, instances, capacity }: Placement): string {
+  return (
+    `placement version ${version}: ${experts} experts in each of ${layers.length} layers; expert instances: ` +
+    `${instances.length}, with ${capacity} replica slots per layer`
+  );
+}
+
+function instanceRows(host: HostRecord, nowMs: number): string[][] {
+  const seconds = Math.max(0, (nowMs - host.heartbeatAtMs) / MS_PER_S).toFixed(1);
+  const common = [host.host, host.role, String(host.process), `${seconds} s ago`];
+  const attention = host.attention.map(({ id, state, slots, slotsInUse, waiting }) => [
+    ...common,
+    `attention ${id}`,
+    state,
+    `${slotsInUse} of ${slots} KV slots, ${waiting} waiting`,
+  ]);
+  const experts = host.experts.map(({ id, state, meanActivated, maxActivated }) => [
+    ...common,
+    `expert ${id}`,
+    state,
+    `${meanActivated.toFixed(1)} experts activated per layer step, at most ${maxActivated}`,
+  ]);
+  return [...attention, ...experts];
+}

@@ -1,0 +1,56 @@
+import { constants } from 'node:os';
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+type StopSignal = (typeof STOP_SIGNALS)[number];
+
+/** npm passes a Ctrl-C on that the terminal has sent to this process already; both are one wish to stop. */
+const SAME_KEY_PRESS_MS = 500;
+/** Longest shutdown. It lies above the sum of the bounds of its parts, and ends what hangs all the same. */
+const SHUTDOWN_LIMIT_MS = 45_000;
+/** Time for a signal to end the process before it is ended otherwise. */
+const SIGNAL_LIMIT_MS = 100;
+
+/**
+ * Starts something and keeps it running until SIGINT or SIGTERM, then closes it. A signal that comes while it starts ends the
+ * process at once, since nothing is under way yet; so does a second signal.
+ *
+ * @param log told why the process ends
+ * @throws what `start` throws
+ */
+export async function runUntilStopped(
+  start: () => Promise<{ close(): Promise<void> }>,
+  log: (line: string) => void,
+): Promise<void> {
+  let starting = true;
+  const stopped = Promise.withResolvers<StopSignal>();
+  let firstAtMs: number | undefined;
+  const onSignal = (signal: StopSignal): void => {
+    const nowMs = performance.now();
+    firstAtMs ??= nowMs;
+    stopped.resolve(signal);
+    if (starting || nowMs - firstAtMs > SAME_KEY_PRESS_MS) endAtOnce(signal);
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
+
+  const running = await start();
+  starting = false;
+  const signal = await stopped.promise;
+  log(`${signal}: finishing the requests under way; another ${signal} ends them`);
+  const overdue = setTimeout(() => {
+    log(`Not closed after ${SHUTDOWN_LIMIT_MS / 1_000} s; ending.`);
+    process.exit(1);
+  }, SHUTDOWN_LIMIT_MS);
+  await running.close();
+  // The timer stays, in case that something keeps the closed process alive, but does not do so itself.
+  overdue.unref();
+}
+
+/**
+ * Lets the signal do what it does by default. `process.exit` would tear down threads in the middle of a computation, on which
+ * ONNX Runtime's binding aborts; it is only for the first process of a container, which signals do not end.
+ */
+function endAtOnce(signal: StopSignal): void {
+  for (const stopSignal of STOP_SIGNALS) process.removeAllListeners(stopSignal);
+  process.kill(process.pid, signal);
+  setTimeout(() => process.exit(128 + constants.signals[signal]), SIGNAL_LIMIT_MS);
+}

@@ -1,0 +1,77 @@
+import { startGateway } from '../../functions/gateway/node.ts';
+import type { Host } from '../../gpu-pool/host/host.ts';
+import { startHost } from '../../gpu-pool/host/start-host.ts';
+import { redactPassword } from '../redis/require-redis.ts';
+import { resolveRedis } from '../redis/resolve-redis.ts';
+import { type AddressFlags, urlOf } from './options/address-options.ts';
+import type { PoolSettings } from './options/pool-options.ts';
+
+export interface UpOptions extends PoolSettings, AddressFlags {
+  /** By default `REDIS_URL`, and without it a server that is started here. */
+  readonly redis?: string | undefined;
+}
+
+/** Redis, one host with attention and experts, and a gateway, in this process. */
+export interface RunningSystem {
+  /** Address of the gateway, without a slash at its end. */
+  readonly url: string;
+  readonly redisUrl: string;
+  readonly host: Host;
+  /** Lets requests under way finish, within the gateway's bound, then ends everything that was started. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts everything that one machine needs to answer requests; resolves when it does.
+ *
+ * @param log told one line per stage
+ * @throws JanusError naming the option, file, field or tensor that is wrong; then nothing is left running
+ */
+export async function startEverything(
+  options: UpOptions,
+  log: (line: string) => void,
+): Promise<RunningSystem> {
+  const parts = new AsyncDisposableStack();
+  try {
+    const redis = await resolveRedis(options.redis);
+    parts.defer(() => redis.stop());
+    log(`redis    ${redactPassword(redis.url)}${redis.socketPath === undefined ? '' : ', started here'}`);
+
+    // The gateway comes before the host, so that a port that is taken shows before weights are loaded. It closes first, too:
+    // parts close in the reverse of the order below.
+    let host: Host | undefined;
+    parts.defer(async () => {
+      await host?.drain();
+      await host?.close();
+    });
+    const gateway = await startGateway({ redisUrl: redis.url, host: options.host, port: options.port });
+    parts.defer(() => gateway.close());
+    const url = urlOf(options.host, gateway.port);
+    log(`gateway  ${url}`);
+
+    const { model, attentionInstances, expertInstances, capacity, monolith, limits } = options;
+    log(`model    ${model.name} from ${model.folder}, weights as ${model.weightForm}`);
+    host = await startHost(
+      {
+        role: 'both',
+        redisUrl: redis.url,
+        poolExpertInstances: 0,
+        ...{ model, attentionInstances, expertInstances, capacity, monolith, limits },
+      },
+      { log: (message) => log(`host     ${message}`) },
+    );
+    log(`pools    ${describePools(host)}`);
+    return { url, redisUrl: redis.url, host, close: () => parts.disposeAsync() };
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
+
+function describePools(host: Host): string {
+  const { attention, experts } = host.record();
+  const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+  const attentionPool = plural(attention.length, 'attention instance');
+  if (host.options.monolith) return `${attentionPool} with all experts, no exchange`;
+  return `${attentionPool}, ${plural(experts.length, 'expert instance')} with ${experts[0]!.slots} replica slots per layer`;
+}
