@@ -14,10 +14,12 @@ export class GroupRunner {
   readonly #compute: ExpertCompute;
   /** `[maxRows, H]` */
   readonly #gathered: Float32Array;
+  readonly #gatheredBytes: Buffer;
 
   constructor(maxRows: number, hiddenSize: number, compute: ExpertCompute) {
     this.#compute = compute;
     this.#gathered = new Float32Array(maxRows * hiddenSize);
+    this.#gatheredBytes = Buffer.from(this.#gathered.buffer);
   }
 
   /** Runs all groups of `instance`; returns the number of its activated experts. */
@@ -44,9 +46,10 @@ export class GroupRunner {
     const first = Math.floor(groupPairs[start]! / expertsPerToken);
     const last = Math.floor(groupPairs[start + rows - 1]! / expertsPerToken);
     if (last - first === rows - 1) return lane.hidden.subarray(first * hiddenSize, (last + 1) * hiddenSize);
+    const rowBytes = hiddenSize * 4;
     for (let i = 0; i < rows; i++) {
-      const row = Math.floor(groupPairs[start + i]! / expertsPerToken);
-      this.#gathered.set(lane.hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize), i * hiddenSize);
+      const from = Math.floor(groupPairs[start + i]! / expertsPerToken) * rowBytes;
+      lane.hiddenBytes.copy(this.#gatheredBytes, i * rowBytes, from, from + rowBytes);
     }
     return this.#gathered.subarray(0, rows * hiddenSize);
   }

@@ -5,11 +5,17 @@
 const WORDS_PER_INSTANCE = 16;
 const DOORBELL = 0;
 const ALIVE = 1;
-const LAYER_STEPS = 2;
-const ACTIVATED_SUM = 3;
-const ACTIVATED_MAX = 4;
 
-/** What an expert instance counted since its start. Counts wrap at 2^32. */
+/**
+ * Counters lie behind the words, as doubles: a 32-bit sum of activated experts would wrap round within a day. Each is written
+ * by its instance only, and an aligned 8-byte store is never seen half done on the 64-bit systems that Node runs on.
+ */
+const DOUBLES_PER_INSTANCE = WORDS_PER_INSTANCE / 2;
+const LAYER_STEPS = 1;
+const ACTIVATED_SUM = 2;
+const ACTIVATED_MAX = 3;
+
+/** What an expert instance counted since its start. */
 export interface InstanceCounters {
   readonly layerSteps: number;
   readonly meanActivated: number;
@@ -23,12 +29,14 @@ export class HostMemory {
   readonly firstInstance: number;
   readonly instances: number;
   readonly #words: Int32Array;
+  readonly #doubles: Float64Array;
 
   constructor(firstInstance: number, instances: number, buffer?: SharedArrayBuffer) {
     this.firstInstance = firstInstance;
     this.instances = instances;
     this.buffer = buffer ?? new SharedArrayBuffer(Math.max(1, instances) * WORDS_PER_INSTANCE * 4);
     this.#words = new Int32Array(this.buffer);
+    this.#doubles = new Float64Array(this.buffer);
   }
 
   #word(instance: number, word: number): number {
@@ -60,18 +68,21 @@ export class HostMemory {
     return Atomics.load(this.#words, this.#word(instance, ALIVE)) === 1;
   }
 
-  /** Called by the instance itself after each layer step. */
+  #counter(instance: number, counter: number): number {
+    return (instance - this.firstInstance) * DOUBLES_PER_INSTANCE + counter;
+  }
+
+  /** Called by the instance itself after each layer step, with the number of its activated experts. */
   count(instance: number, activated: number): void {
-    const base = this.#word(instance, 0);
-    const words = this.#words;
-    Atomics.add(words, base + LAYER_STEPS, 1);
-    Atomics.add(words, base + ACTIVATED_SUM, activated);
-    if (activated > words[base + ACTIVATED_MAX]!) Atomics.store(words, base + ACTIVATED_MAX, activated);
+    const counters = this.#doubles;
+    const max = this.#counter(instance, ACTIVATED_MAX);
+    counters[this.#counter(instance, LAYER_STEPS)]! += 1;
+    counters[this.#counter(instance, ACTIVATED_SUM)]! += activated;
+    if (activated > counters[max]!) counters[max] = activated;
   }
 
   counters(instance: number): InstanceCounters {
-    const base = this.#word(instance, 0);
-    const read = (word: number) => Atomics.load(this.#words, base + word) >>> 0;
+    const read = (counter: number) => this.#doubles[this.#counter(instance, counter)]!;
     const layerSteps = read(LAYER_STEPS);
     return {
       layerSteps,

@@ -1,6 +1,6 @@
 import { type ExpertCompute, GroupRunner } from './group-runner.ts';
 import type { HostMemory } from './host-memory.ts';
-import { type Lane, Outcome } from './lane.ts';
+import type { Lane } from './lane.ts';
 
 /** An idle instance wakes this often to look for control messages that were posted without ringing. */
 const IDLE_WAIT_MS = 1_000;
@@ -38,6 +38,7 @@ export class LaneServer {
   /** Serves what is asked, then blocks until the doorbell rings, until `control`, called at each wake-up, says stop. */
   run(control: () => 'go on' | 'stop'): void {
     for (;;) {
+      // Read before looking for work: a ring after this line makes the wait below return at once.
       const seen = this.#memory.rings(this.#instance);
       if (control() === 'stop') return;
       for (const lane of this.#lanes) {
@@ -48,21 +49,20 @@ export class LaneServer {
   }
 
   #serve(lane: Lane): void {
-    const sequence = lane.sequence;
+    const request = lane.request(this.#index);
     if (lane.placementVersion !== this.#placementVersion) {
-      lane.answer(this.#index, sequence, Outcome.stale);
+      lane.answerStale(this.#index, request, this.#placementVersion);
       return;
     }
+    let activated: number;
     try {
-      this.#memory.count(this.#instance, this.#runner.run(lane, this.#instance));
-      lane.answer(this.#index, sequence, Outcome.done);
+      activated = this.#runner.run(lane, this.#instance);
     } catch (error) {
-      lane.answer(
-        this.#index,
-        sequence,
-        Outcome.failed,
-        error instanceof Error ? error.message : String(error),
-      );
+      const message = error instanceof Error ? error.message : String(error);
+      lane.answerFailed(this.#index, request, message);
+      return;
     }
+    lane.answer(this.#index, request);
+    this.#memory.count(this.#instance, activated);
   }
 }

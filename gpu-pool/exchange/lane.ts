@@ -2,15 +2,25 @@ import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
 import { allocateRowGroups, type RowGroupViews } from '../../shared/scheduler/row-groups.ts';
 
-/** Words at the head of a lane, before one `asked` and one `answered` word per expert instance of the host. */
-const SEQUENCE = 0;
-const LAYER = 1;
-const ROWS = 2;
-const PLACEMENT_VERSION = 3;
-const ANSWERS = 4;
-const HEAD_WORDS = 16;
+/** A cache line: each array, and the words of each expert instance, start on one of their own. */
+const LINE_BYTES = 64;
+const LINE_WORDS = LINE_BYTES / 4;
 
-/** Outcome of one instance's share, in its `outcome` word. */
+/** Words of the head of a lane, which the sender writes. */
+const LAYER = 0;
+const ROWS = 1;
+const PLACEMENT_VERSION = 2;
+/** Word on which the sender waits, on a line of its own. */
+const WAKE_UPS = LINE_WORDS;
+const HEAD_WORDS = 2 * LINE_WORDS;
+
+/** Words of each expert instance of the host: the sender writes `ASKED`, the instance the others. */
+const ASKED = 0;
+const ANSWERED = 1;
+const OUTCOME = 2;
+const HELD_VERSION = 3;
+
+/** How one instance's share of a layer step ended. */
 export const Outcome = { done: 0, stale: 1, failed: 2 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
@@ -36,8 +46,12 @@ export interface LaneOptions {
 /**
  * The memory of one sender (an attention instance, or the endpoint of a remote link) and the expert instances of its
  * host: one layer step at a time, written once by the sender, read in place by the instances, which write their rows
- * back in place. Only the control words are atomic; the arrays are ordered by them (a store before `notify` is seen after
- * `wait`).
+ * back in place.
+ *
+ * Requests to each instance are numbered. While the number that was asked differs from the number that was answered, the
+ * instance owes its share, and it alone may write to its part of `outputs`; the sender asks it again only when it owes
+ * nothing. So a late share can never fall into a later step, and the numbers may wrap round. Only these words are atomic:
+ * the arrays are ordered by them, written before the store and read after the load.
  *
  * Rows are grouped by expert, the groups by instance (`RowGroups`), so an instance's output is one range of `outputs`.
  */
@@ -46,18 +60,21 @@ export class Lane implements LayerStep {
   readonly shape: LayerStepShape;
   /** Bounds of the schedule: all instances of the placement, not only this host's. */
   readonly limits: SchedulerLimits;
+  sequence = 0;
   attempt = 0;
   /** `[T, H]`, `[T, k]`, `[T, k]`: the layer step. */
   readonly hidden: Float32Array<SharedArrayBuffer>;
   readonly expertIds: Int32Array<SharedArrayBuffer>;
   readonly gateWeights: Float32Array<SharedArrayBuffer>;
+  /** The bytes of `hidden`: `Buffer.copy` moves rows of shared memory more than twice as fast as `Float32Array.set`. */
+  readonly hiddenBytes: Buffer;
   /** `[T·k, H]`: expert outputs in grouped order, not yet weighted. */
   readonly outputs: Float32Array<SharedArrayBuffer>;
   /** The rows of the step grouped by expert; `outputs` is in the same order. */
   readonly groups: RowGroupViews;
   readonly #control: Int32Array<SharedArrayBuffer>;
-  readonly #failure: Uint8Array<SharedArrayBuffer>;
-
+  /** `[instances, FAILURE_TEXT_BYTES]` */
+  readonly #failures: Uint8Array<SharedArrayBuffer>;
   readonly #instances: number;
 
   /** @param memory of a lane of the same sizes made by another thread; made anew when absent */
@@ -73,27 +90,27 @@ export class Lane implements LayerStep {
     };
     const pairs = shape.maxRows * shape.expertsPerToken;
     const lengths = [
-      HEAD_WORDS + 3 * instances,
+      HEAD_WORDS + instances * LINE_WORDS,
       shape.maxRows * shape.hiddenSize,
       pairs,
       pairs,
       pairs * shape.hiddenSize,
-      FAILURE_TEXT_BYTES / 4,
+      (instances * FAILURE_TEXT_BYTES) / 4,
     ];
-    // Each array starts on a cache line of its own.
     const offsets: number[] = [];
     let bytes = 0;
     for (const length of lengths) {
       offsets.push(bytes);
-      bytes += Math.ceil((length * 4) / 64) * 64;
+      bytes += Math.ceil((length * 4) / LINE_BYTES) * LINE_BYTES;
     }
     const step = memory?.step ?? new SharedArrayBuffer(bytes);
     this.#control = new Int32Array(step, offsets[0], lengths[0]);
     this.hidden = new Float32Array(step, offsets[1], lengths[1]);
+    this.hiddenBytes = Buffer.from(step, offsets[1]!, lengths[1]! * 4);
     this.expertIds = new Int32Array(step, offsets[2], lengths[2]);
     this.gateWeights = new Float32Array(step, offsets[3], lengths[3]);
     this.outputs = new Float32Array(step, offsets[4], lengths[4]);
-    this.#failure = new Uint8Array(step, offsets[5], FAILURE_TEXT_BYTES);
+    this.#failures = new Uint8Array(step, offsets[5], instances * FAILURE_TEXT_BYTES);
     let groups = memory?.groups;
     this.groups = allocateRowGroups(this.limits, (size) => {
       groups ??= new SharedArrayBuffer(size);
@@ -102,12 +119,6 @@ export class Lane implements LayerStep {
     this.memory = { step, groups: groups! };
   }
 
-  get sequence(): number {
-    return Atomics.load(this.#control, SEQUENCE);
-  }
-  set sequence(value: number) {
-    Atomics.store(this.#control, SEQUENCE, value);
-  }
   get layer(): number {
     return this.#control[LAYER]!;
   }
@@ -126,71 +137,108 @@ export class Lane implements LayerStep {
   set placementVersion(value: number) {
     this.#control[PLACEMENT_VERSION] = value;
   }
-  /** Sender: asks the instance at `index` of the host for its share of the step of the present sequence number. */
+
+  #word(index: number, word: number): number {
+    return HEAD_WORDS + index * LINE_WORDS + word;
+  }
+
+  /** Sender: asks the instance at `index` of the host, which owes nothing, for its share of the step in the lane. */
   ask(index: number): void {
-    Atomics.store(this.#control, HEAD_WORDS + index, this.sequence);
+    Atomics.add(this.#control, this.#word(index, ASKED), 1);
   }
 
-  /** Instance: true while the instance at `index` owes the sender its share. */
+  /** True while the instance at `index` owes the sender its share. */
   owes(index: number): boolean {
-    const asked = Atomics.load(this.#control, HEAD_WORDS + index);
-    return asked !== Atomics.load(this.#control, HEAD_WORDS + this.#instances + index);
+    const answered = Atomics.load(this.#control, this.#word(index, ANSWERED));
+    return Atomics.load(this.#control, this.#word(index, ASKED)) !== answered;
   }
 
-  /** Instance: says that the share of `sequence` is done; saying it twice changes nothing. */
-  answer(index: number, sequence: number, outcome: Outcome, failure = ''): void {
-    if (outcome === Outcome.failed) {
-      this.#failure.fill(0);
-      this.#failure.set(new TextEncoder().encode(failure).subarray(0, FAILURE_TEXT_BYTES));
+  /** True while any instance of the host owes the sender its share. */
+  get anyOwed(): boolean {
+    for (let index = 0; index < this.#instances; index++) {
+      if (this.owes(index)) return true;
     }
-    this.#control[HEAD_WORDS + 2 * this.#instances + index] = outcome;
-    Atomics.store(this.#control, HEAD_WORDS + this.#instances + index, sequence);
-    this.wakeSender();
+    return false;
+  }
+
+  /** Instance: number of the last request to the instance at `index`. */
+  request(index: number): number {
+    return Atomics.load(this.#control, this.#word(index, ASKED));
+  }
+
+  /** Instance: says that its share of request number `request` is done. A doubled or late answer changes nothing. */
+  answer(index: number, request: number): void {
+    if (this.#isOpen(index, request)) this.#close(index, request, Outcome.done);
+  }
+
+  /** Instance: refuses the step, which was made under another placement than the one it holds. */
+  answerStale(index: number, request: number, heldVersion: number): void {
+    if (!this.#isOpen(index, request)) return;
+    this.#control[this.#word(index, HELD_VERSION)] = heldVersion;
+    this.#close(index, request, Outcome.stale);
+  }
+
+  /** Instance: says that its share could not be computed. */
+  answerFailed(index: number, request: number, message: string): void {
+    if (!this.#isOpen(index, request)) return;
+    const text = this.#failures.subarray(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
+    text.fill(0);
+    text.set(new TextEncoder().encode(message).subarray(0, FAILURE_TEXT_BYTES));
+    this.#close(index, request, Outcome.failed);
+  }
+
+  #isOpen(index: number, request: number): boolean {
+    return this.request(index) === request && this.owes(index);
+  }
+
+  /** The sender needs all shares, so only the last one wakes it: a wake-up costs more than all that is written here. */
+  #close(index: number, request: number, outcome: Outcome): void {
+    this.#control[this.#word(index, OUTCOME)] = outcome;
+    Atomics.store(this.#control, this.#word(index, ANSWERED), request);
+    if (!this.anyOwed) this.wakeSender();
   }
 
   /** Sender: no longer waits for the instance at `index`, which has ended. */
   forgive(index: number): void {
-    Atomics.store(
-      this.#control,
-      HEAD_WORDS + this.#instances + index,
-      Atomics.load(this.#control, HEAD_WORDS + index),
-    );
+    Atomics.store(this.#control, this.#word(index, ANSWERED), this.request(index));
   }
 
-  /** Sender: true when the share of the present sequence number of the instance at `index` is done. */
-  hasAnswered(index: number): boolean {
-    return Atomics.load(this.#control, HEAD_WORDS + this.#instances + index) === this.sequence;
-  }
-
+  /** Sender: how the share of the instance at `index`, which owes nothing, ended. */
   outcome(index: number): Outcome {
-    return this.#control[HEAD_WORDS + 2 * this.#instances + index] as Outcome;
+    return this.#control[this.#word(index, OUTCOME)] as Outcome;
   }
 
-  /** Message of the last failed share. */
-  get failure(): string {
-    const end = this.#failure.indexOf(0);
-    return new TextDecoder().decode(this.#failure.slice(0, end < 0 ? FAILURE_TEXT_BYTES : end));
+  /** Sender: placement version of an instance whose outcome is `stale`. */
+  heldVersion(index: number): number {
+    return this.#control[this.#word(index, HELD_VERSION)]!;
+  }
+
+  /** Sender: message of an instance whose outcome is `failed`. */
+  failure(index: number): string {
+    const text = this.#failures.slice(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
+    const end = text.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
   }
 
   /** Makes the sender look again at what was answered, and at who is alive. */
   wakeSender(): void {
-    Atomics.add(this.#control, ANSWERS, 1);
-    Atomics.notify(this.#control, ANSWERS);
+    Atomics.add(this.#control, WAKE_UPS, 1);
+    Atomics.notify(this.#control, WAKE_UPS);
   }
 
   /** Number of wake-ups so far; to be read before looking, and given to the waits below. */
   get wakeUps(): number {
-    return Atomics.load(this.#control, ANSWERS);
+    return Atomics.load(this.#control, WAKE_UPS);
   }
 
   /** Blocks the sender's thread until it is woken or `timeoutMs` passed. */
   wait(seen: number, timeoutMs: number): void {
-    Atomics.wait(this.#control, ANSWERS, seen, timeoutMs);
+    Atomics.wait(this.#control, WAKE_UPS, seen, timeoutMs);
   }
 
   /** The same for a thread that must not block. */
   waitAsync(seen: number, timeoutMs: number): Promise<unknown> | undefined {
-    const result = Atomics.waitAsync(this.#control, ANSWERS, seen, timeoutMs);
+    const result = Atomics.waitAsync(this.#control, WAKE_UPS, seen, timeoutMs);
     return result.async ? result.value : undefined;
   }
 }

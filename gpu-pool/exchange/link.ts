@@ -5,19 +5,22 @@ export interface LinkStatistics {
   layerSteps: number;
   messages: number;
   bytes: number;
-  /** Sum and largest of the round trips, send to answer, in microseconds. */
+  /** Sum and largest of the round trips in microseconds: from the step in its memory to the output in its own. */
   totalRoundTripUs: number;
   maxRoundTripUs: number;
+  /** The part of `totalRoundTripUs` that was spent on `combine`: arithmetic of the MoE layer, not transport. */
+  totalCombineUs: number;
 }
 
 export function emptyStatistics(): LinkStatistics {
-  return { layerSteps: 0, messages: 0, bytes: 0, totalRoundTripUs: 0, maxRoundTripUs: 0 };
+  return { layerSteps: 0, messages: 0, bytes: 0, totalRoundTripUs: 0, maxRoundTripUs: 0, totalCombineUs: 0 };
 }
 
 /** Adds one layer step to `statistics`. */
 export function recordRoundTrip(
   statistics: LinkStatistics,
   roundTripUs: number,
+  combineUs: number,
   messages: number,
   bytes: number,
 ): void {
@@ -25,6 +28,7 @@ export function recordRoundTrip(
   statistics.messages += messages;
   statistics.bytes += bytes;
   statistics.totalRoundTripUs += roundTripUs;
+  statistics.totalCombineUs += combineUs;
   if (roundTripUs > statistics.maxRoundTripUs) statistics.maxRoundTripUs = roundTripUs;
 }
 
@@ -36,7 +40,10 @@ export function recordRoundTrip(
  * - at most `IN_FLIGHT_LIMIT` steps are under way, one more is refused with `LinkBusyError`, so nothing piles up;
  * - a step over the row limit is refused with `StepTooLargeError` before anything is sent;
  * - a host that holds another placement version answers `StalePlacementError`;
- * - a lost peer gives `PeerLostError`, a silent one `AnswerOverdueError`; a step never hangs.
+ * - an expert that throws gives `ExpertFailedError` with its message;
+ * - a lost peer gives `PeerLostError`, a silent one `AnswerOverdueError`; a step never hangs;
+ * - after any of these errors the link takes the next step;
+ * - `close` ends the step under way with `LinkClosedError`.
  */
 export interface ExpertLink {
   /** Id of the expert host at the other end. */
@@ -48,6 +55,7 @@ export interface ExpertLink {
    * the sum, in the gate's order, of gate weight × expert output over the experts that the schedule gave to this host.
    */
   exchange(step: LayerStep, output: Float32Array): Promise<void>;
+  /** Ends the step under way with `LinkClosedError`, and refuses further ones with it. */
   close(): Promise<void>;
 }
 
@@ -74,6 +82,13 @@ export class LinkBusyError extends ExchangeError {
   }
 }
 
+export class LinkClosedError extends ExchangeError {
+  override readonly name = 'LinkClosedError';
+  constructor(host: string) {
+    super(host, `The link to expert host ${host} is closed.`);
+  }
+}
+
 export class StepTooLargeError extends ExchangeError {
   override readonly name = 'StepTooLargeError';
   constructor(host: string, rows: number, maxRows: number) {
@@ -86,8 +101,11 @@ export class StepTooLargeError extends ExchangeError {
 
 export class PeerLostError extends ExchangeError {
   override readonly name = 'PeerLostError';
+  /** What was lost, and how that was noticed. */
+  readonly what: string;
   constructor(host: string, what: string) {
     super(host, `Expert host ${host} is lost: ${what}.`);
+    this.what = what;
   }
 }
 

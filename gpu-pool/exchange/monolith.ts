@@ -1,7 +1,7 @@
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
-import { combine } from './combine.ts';
+import { Combiner } from './combine.ts';
 import type { Exchange } from './exchange.ts';
 import { type ExpertCompute, GroupRunner } from './group-runner.ts';
 import { Lane, type LaneOptions } from './lane.ts';
@@ -15,6 +15,7 @@ export class MonolithExchange implements Exchange {
   readonly step: Lane;
   readonly #scheduler: AebsScheduler;
   readonly #groups: RowGroups;
+  readonly #combiner: Combiner;
   /** All experts on instance 0. */
   readonly #index: LayoutIndex;
   readonly #runner: GroupRunner;
@@ -23,6 +24,7 @@ export class MonolithExchange implements Exchange {
     this.step = new Lane({ shape, experts, instances: 1, placedInstances: 1 });
     this.#scheduler = new AebsScheduler(this.step.limits);
     this.#groups = new RowGroups(this.step.limits, this.step.groups);
+    this.#combiner = new Combiner(shape);
     const everyExpert = Array.from({ length: experts }, (_, expert) => expert);
     this.#index = indexLayout({ instances: 1, capacity: experts, slots: [everyExpert] }, experts);
     this.#runner = new GroupRunner(shape.maxRows, shape.hiddenSize, compute);
@@ -40,7 +42,7 @@ export class MonolithExchange implements Exchange {
     this.#scheduler.schedule(this.#index, step.expertIds, rows, topK);
     this.#groups.group(step.expertIds, this.#scheduler.instanceOf, rows, topK);
     this.#runner.run(step, 0);
-    combine(step, this.#scheduler.instanceOf, 0, 1, output);
+    this.#combiner.combine(step, this.#scheduler.instanceOf, 0, 1, output);
   }
 
   async close(): Promise<void> {}

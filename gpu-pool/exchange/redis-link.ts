@@ -4,12 +4,11 @@ import {
   FRAME_HEADER_BYTES,
   type FrameHeader,
   FrameKind,
-  readHeader,
   readText,
   writeDispatchBody,
   writeHeader,
 } from '../../shared/protocol/frame.ts';
-import { answerListKey, dispatchListKey, hostKey } from '../../shared/protocol/keys.ts';
+import { dispatchListKey, hostKey } from '../../shared/protocol/keys.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import {
   AnswerOverdueError,
@@ -17,19 +16,25 @@ import {
   type ExpertLink,
   emptyStatistics,
   LinkBusyError,
+  LinkClosedError,
   PeerLostError,
   recordRoundTrip,
   StalePlacementError,
   StepTooLargeError,
 } from './link.ts';
+import type { RedisAnswers } from './redis-answers.ts';
 
-/** Times that one layer step is sent before its host counts as unable to answer. */
+export { RedisAnswers } from './redis-answers.ts';
+
+/** Times that one layer step is sent. */
 const SEND_LIMIT = 3;
-/** Factor on the moving mean round trip after which an answer is overdue, and the bounds of the result. */
-const OVERDUE_FACTOR = 20;
-const OVERDUE_FLOOR_MS = 500;
+/** Time between two looks at a step that is not answered yet: whether its host lives, and whether it is still in the list. */
+const LOOK_INTERVAL_MS = 250;
+/** Factor on the moving mean round trip after which a frame that was taken counts as lost, and the least such time. */
+const RESEND_FACTOR = 20;
+const RESEND_FLOOR_MS = 500;
 const ROUND_TRIP_SMOOTHING = 0.05;
-/** Seconds after which frames for a host that never came to fetch them disappear. */
+/** Seconds after which frames for a host that has died disappear. */
 const LIST_TTL_S = 60;
 
 export interface RedisLinkOptions {
@@ -41,77 +46,36 @@ export interface RedisLinkOptions {
   /** Connection for sending. It may be shared with other links, but must never block. */
   readonly sender: Redis;
   readonly answers: RedisAnswers;
-  /** Upper bound of the wait for one answer. */
+  /** A step that is not answered for this long ends with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
 }
 
+interface Answer {
+  readonly header: FrameHeader;
+  readonly frame: Buffer;
+}
+
+/** The layer step that is under way. */
+interface Sent {
+  readonly step: LayerStep;
+  readonly sequence: number;
+  readonly bytes: number;
+  readonly startedAtMs: number;
+  /** Times that it was sent, and when it last was known to be in the list. */
+  sends: number;
+  queuedAtMs: number;
+  readonly answered: (answer: Answer) => void;
+  readonly failed: (error: Error) => void;
+}
+
 /**
- * The list of answers of one attention instance, drained by one blocking connection for all its links. An answer is handed
- * to the link of the host that it came from; one that nobody waits for is late or doubled, and dropped.
+ * Tier 3 of the exchange: one list of frames per expert host, one list of answers per attention instance.
+ *
+ * A frame or an answer is lost when a connection breaks while Redis hands it over. So a frame that is no longer in the
+ * list, and is not answered in time, is sent again. It keeps its number: computing it twice gives the same answer, and
+ * whichever comes first is taken. A frame that still lies in the list is not repeated, and one that is given up is taken
+ * out, so that a host which does not answer never has more than one frame of this link before it.
  */
-export class RedisAnswers {
-  readonly #connection: Redis;
-  readonly #key: string;
-  readonly #shape: LayerStepShape;
-  readonly #waiting = new Map<number, (header: FrameHeader, frame: Buffer) => void>();
-  readonly #loop: Promise<void>;
-  #closed = false;
-  /** Answers that nobody waited for. */
-  dropped = 0;
-
-  /** @param connection for this object alone, because it blocks; closed with it */
-  constructor(connection: Redis, model: string, attention: string, shape: LayerStepShape) {
-    this.#connection = connection;
-    this.#key = answerListKey(model, attention);
-    this.#shape = shape;
-    this.#loop = this.#drain();
-  }
-
-  /** Calls `receive` with the answer of frame `sequence`, unless the returned function is called before. */
-  expect(sequence: number, receive: (header: FrameHeader, frame: Buffer) => void): () => void {
-    this.#waiting.set(sequence, receive);
-    return () => this.#waiting.delete(sequence);
-  }
-
-  async #drain(): Promise<void> {
-    while (!this.#closed) {
-      try {
-        const popped = await this.#connection.blpopBuffer(this.#key, 0);
-        if (popped) this.#deliver(popped[1]);
-      } catch {
-        // The connection reconnects by itself; what was under way is sent again when it is overdue.
-        if (!this.#closed) await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    }
-  }
-
-  #deliver(frame: Buffer): void {
-    const header = readHeader(frame, this.#shape);
-    const receive = this.#waiting.get(header.sequence);
-    if (receive === undefined) {
-      this.dropped++;
-      return;
-    }
-    this.#waiting.delete(header.sequence);
-    receive(header, frame);
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#connection.disconnect();
-    await this.#loop;
-  }
-}
-
-let nextSequence = 1;
-/** Frame numbers are unique in a thread, so that links which share a list of answers cannot take each other's. */
-function takeSequence(): number {
-  const sequence = nextSequence;
-  nextSequence = (nextSequence + 1) >>> 0 || 1;
-  return sequence;
-}
-
-/** Tier 3 of the exchange: one list of frames per expert host, one list of answers per attention instance. */
 export class RedisLink implements ExpertLink {
   readonly kind = 'redis';
   readonly host: string;
@@ -119,8 +83,14 @@ export class RedisLink implements ExpertLink {
   readonly #options: RedisLinkOptions;
   readonly #dispatchKey: string;
   readonly #frame: Buffer;
+  /**
+   * Pending while ioredis holds `#frame`. It copies a command when it writes it, but reads it anew after reconnecting: until
+   * Redis has answered, the frame must not change.
+   */
+  #held: Promise<void> | undefined;
+  #underWay: Sent | undefined;
   #meanRoundTripMs = 0;
-  #busy = false;
+  #closed = false;
 
   constructor(options: RedisLinkOptions) {
     this.#options = options;
@@ -131,93 +101,161 @@ export class RedisLink implements ExpertLink {
 
   async exchange(step: LayerStep, output: Float32Array): Promise<void> {
     const { shape } = this.#options;
+    if (this.#closed) throw new LinkClosedError(this.host);
+    if (this.#underWay !== undefined) throw new LinkBusyError(this.host);
     if (step.rows > shape.maxRows) throw new StepTooLargeError(this.host, step.rows, shape.maxRows);
-    if (this.#busy) throw new LinkBusyError(this.host);
-    this.#busy = true;
+    const { header, frame } = await this.#sendUntilAnswered(step);
+    this.#accept(step, header, frame, output);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#underWay?.failed(new LinkClosedError(this.host));
+  }
+
+  async #sendUntilAnswered(step: LayerStep): Promise<Answer> {
+    const { answers, overdueAfterMs, shape } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const startedAtMs = performance.now();
+    const sent: Sent = {
+      step,
+      sequence: answers.takeSequence(),
+      bytes: dispatchBytes(step.rows, shape),
+      startedAtMs,
+      sends: 0,
+      queuedAtMs: startedAtMs,
+      answered: resolve,
+      failed: reject,
+    };
+    this.#underWay = sent;
+    if (this.#held === undefined) this.#begin(sent);
+    else void this.#held.then(() => this.#begin(sent));
+    const forget = answers.expect(sent.sequence, (header, frame) => resolve({ header, frame }));
+    const watch = setInterval(() => this.#look(sent), Math.min(LOOK_INTERVAL_MS, overdueAfterMs));
     try {
-      const bytes = dispatchBytes(step.rows, shape);
-      const startedAt = performance.now();
-      const answer = await this.#sendUntilAnswered(step, this.#frame.subarray(0, bytes));
-      const roundTripMs = performance.now() - startedAt;
-      this.#meanRoundTripMs += (roundTripMs - this.#meanRoundTripMs) * ROUND_TRIP_SMOOTHING;
-      this.#accept(step, answer.header, answer.frame, output);
-      recordRoundTrip(this.statistics, roundTripMs * 1_000, 2, bytes + answer.frame.byteLength);
+      const answer = await promise;
+      this.#record(sent, answer);
+      return answer;
+    } catch (error) {
+      if (sent.sends > 0) this.#withdraw(sent);
+      throw error;
     } finally {
-      this.#busy = false;
+      clearInterval(watch);
+      forget();
+      this.#underWay = undefined;
     }
   }
 
-  async close(): Promise<void> {}
-
-  async #sendUntilAnswered(step: LayerStep, frame: Buffer): Promise<{ header: FrameHeader; frame: Buffer }> {
-    let waitedMs = 0;
-    for (let attempt = 0; attempt < SEND_LIMIT; attempt++) {
-      const limitMs = this.#overdueMs(attempt);
-      const answer = await this.#sendOnce(step, attempt, frame, limitMs);
-      if (answer !== undefined) return answer;
-      waitedMs += limitMs;
-      await this.#checkAlive();
-    }
-    throw new AnswerOverdueError(this.host, waitedMs);
+  #begin(sent: Sent): void {
+    if (this.#underWay !== sent) return;
+    writeDispatchBody(this.#frame, sent.step, this.#options.shape);
+    this.#send(sent);
   }
 
-  /** Sends the step once; `undefined` when no answer came within `limitMs`. */
-  #sendOnce(
-    step: LayerStep,
-    attempt: number,
-    frame: Buffer,
-    limitMs: number,
-  ): Promise<{ header: FrameHeader; frame: Buffer } | undefined> {
-    const { attention, shape, sender, answers } = this.#options;
-    const sequence = takeSequence();
+  #send(sent: Sent): void {
+    const { attention, shape, sender } = this.#options;
+    const frame = this.#frame.subarray(0, sent.bytes);
     writeHeader(frame, {
       kind: FrameKind.dispatch,
-      sequence,
-      layer: step.layer,
-      attempt,
-      placementVersion: step.placementVersion,
-      rows: step.rows,
+      sequence: sent.sequence,
+      layer: sent.step.layer,
+      attempt: sent.sends,
+      placementVersion: sent.step.placementVersion,
+      rows: sent.step.rows,
       hiddenSize: shape.hiddenSize,
       expertsPerToken: shape.expertsPerToken,
       attention,
+      combineUs: 0,
     });
-    if (attempt === 0) writeDispatchBody(frame, step, shape);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        forget();
-        resolve(undefined);
-      }, limitMs);
-      const forget = answers.expect(sequence, (header, answer) => {
-        clearTimeout(timer);
-        resolve({ header, frame: answer });
-      });
-      sender.rpush(this.#dispatchKey, frame).catch((error) => {
-        clearTimeout(timer);
-        forget();
-        reject(new PeerLostError(this.host, `Redis did not take the frame (${error.message})`));
-      });
-    });
+    sent.sends++;
+    sent.queuedAtMs = performance.now();
+    this.#hold(sender.rpush(this.#dispatchKey, frame), sent);
   }
 
-  /** Bound on one wait: follows the measured round trips, doubled with each attempt. */
-  #overdueMs(attempt: number): number {
-    const derived = Math.max(OVERDUE_FLOOR_MS, OVERDUE_FACTOR * this.#meanRoundTripMs) * 2 ** attempt;
-    return Math.min(derived, this.#options.overdueAfterMs);
+  /** Keeps `#frame` as it is until `command` is settled; an error ends the step. */
+  #hold(command: Promise<unknown>, sent: Sent): void {
+    const held = command
+      .then(
+        () => {},
+        (error) => sent.failed(new PeerLostError(this.host, `Redis refused a command (${error.message})`)),
+      )
+      .then(() => {
+        // Commands of one connection are settled in their order, so the last one frees the frame.
+        if (this.#held === held) this.#held = undefined;
+      });
+    this.#held = held;
   }
 
-  /** @throws PeerLostError when the host's heartbeat has ended */
-  async #checkAlive(): Promise<void> {
+  /** Called at intervals while the step is not answered. */
+  #look(sent: Sent): void {
+    const { overdueAfterMs } = this.#options;
+    const waitedMs = performance.now() - sent.startedAtMs;
+    // While the frame is held, Redis is away: ioredis sends what it holds when Redis is back.
+    if (waitedMs > overdueAfterMs) {
+      sent.failed(
+        this.#held === undefined
+          ? new AnswerOverdueError(this.host, waitedMs)
+          : new PeerLostError(this.host, `Redis did not answer for ${Math.round(waitedMs)} ms`),
+      );
+    } else if (this.#held === undefined) {
+      void this.#inquire(sent);
+    }
+  }
+
+  /** Gives the step up when its host is dead, and sends it again when its frame was taken too long ago. */
+  async #inquire(sent: Sent): Promise<void> {
     const { sender, model } = this.#options;
-    if ((await sender.exists(hostKey(model, this.host))) === 1) return;
-    await sender.expire(this.#dispatchKey, LIST_TTL_S);
-    throw new PeerLostError(this.host, 'its heartbeat has ended');
+    const living = sender.exists(hostKey(model, this.host));
+    const queued = sender.lpos(this.#dispatchKey, this.#frame.subarray(0, sent.bytes));
+    this.#hold(Promise.all([living, queued]), sent);
+    const [isAlive, place] = await Promise.all([living, queued]).catch(() => [1, 0]);
+    if (this.#underWay !== sent) return;
+    if (isAlive === 0) {
+      sender.expire(this.#dispatchKey, LIST_TTL_S).catch(() => {});
+      sent.failed(new PeerLostError(this.host, 'its heartbeat has ended'));
+    } else if (place !== null) {
+      sent.queuedAtMs = performance.now();
+    } else if (this.#isDueAgain(sent)) {
+      this.#send(sent);
+    }
+  }
+
+  #isDueAgain(sent: Sent): boolean {
+    if (sent.sends >= SEND_LIMIT) return false;
+    const dueMs = Math.max(RESEND_FLOOR_MS, RESEND_FACTOR * this.#meanRoundTripMs) * 2 ** (sent.sends - 1);
+    return performance.now() - sent.queuedAtMs > dueMs;
+  }
+
+  /** Takes the frame of a step that is given up out of the list, where it may still wait. */
+  #withdraw(sent: Sent): void {
+    const frame = this.#frame.subarray(0, sent.bytes);
+    this.#hold(this.#options.sender.lrem(this.#dispatchKey, 1, frame), sent);
+  }
+
+  #record(sent: Sent, { header, frame }: Answer): void {
+    const roundTripMs = performance.now() - sent.startedAtMs;
+    const mean = this.#meanRoundTripMs;
+    this.#meanRoundTripMs = mean === 0 ? roundTripMs : mean + (roundTripMs - mean) * ROUND_TRIP_SMOOTHING;
+    if (header.kind !== FrameKind.answer) return;
+    const bytes = sent.sends * sent.bytes + frame.byteLength;
+    recordRoundTrip(this.statistics, roundTripMs * 1_000, header.combineUs, sent.sends + 1, bytes);
   }
 
   #accept(step: LayerStep, header: FrameHeader, frame: Buffer, output: Float32Array): void {
-    if (header.kind === FrameKind.stale) {
-      throw new StalePlacementError(this.host, step.placementVersion, header.placementVersion);
+    switch (header.kind) {
+      case FrameKind.stale:
+        throw new StalePlacementError(this.host, step.placementVersion, header.placementVersion);
+      case FrameKind.lost:
+        throw new PeerLostError(this.host, readText(frame));
+      case FrameKind.failed:
+        throw new ExpertFailedError(this.host, readText(frame));
     }
-    if (header.kind === FrameKind.failed) throw new ExpertFailedError(this.host, readText(frame));
+    if (header.rows !== step.rows) {
+      throw new ExpertFailedError(
+        this.host,
+        `Expert host ${this.host} answered ${header.rows} rows to a layer step of ${step.rows}.`,
+      );
+    }
     const bytes = step.rows * this.#options.shape.hiddenSize * 4;
     new Uint8Array(output.buffer, output.byteOffset, bytes).set(frame.subarray(FRAME_HEADER_BYTES));
   }

@@ -1,9 +1,10 @@
+import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
-import { combine } from './combine.ts';
+import { Combiner } from './combine.ts';
 import type { HostMemory } from './host-memory.ts';
 import { type Lane, Outcome } from './lane.ts';
 import {
@@ -12,6 +13,7 @@ import {
   type ExpertLink,
   emptyStatistics,
   LinkBusyError,
+  LinkClosedError,
   PeerLostError,
   recordRoundTrip,
   StalePlacementError,
@@ -44,10 +46,10 @@ export class SharedMemoryLink implements ExpertLink {
   readonly #options: SharedMemoryLinkOptions;
   readonly #scheduler: AebsScheduler;
   readonly #groups: RowGroups;
+  readonly #combiner: Combiner;
   readonly #indexes: readonly LayoutIndex[];
-  /** Sequence number of the lane; it also numbers repetitions, so a late share is never taken for a new one. */
-  #sequence = 0;
   #busy = false;
+  #closed = false;
 
   constructor(options: SharedMemoryLinkOptions) {
     const { lane, placement } = options;
@@ -56,38 +58,66 @@ export class SharedMemoryLink implements ExpertLink {
     this.lane = lane;
     this.#scheduler = new AebsScheduler(lane.limits);
     this.#groups = new RowGroups(lane.limits, lane.groups);
+    this.#combiner = new Combiner(lane.shape);
     this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
-    this.#sequence = lane.sequence;
   }
 
   async exchange(step: LayerStep, output: Float32Array): Promise<void> {
-    const { placement } = this.#options;
-    const { maxRows } = this.lane.shape;
-    if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
-    if (step.placementVersion !== placement.version) {
-      throw new StalePlacementError(this.host, step.placementVersion, placement.version);
-    }
-    if (this.#busy) throw new LinkBusyError(this.host);
+    this.#refuse(step);
     this.#busy = true;
-    const startedAt = performance.now();
     try {
-      if (this.#anyOwed()) await this.#waitForAll();
+      const startedAtMs = performance.now();
+      const leftover = this.#waitForLeftover();
+      if (leftover !== undefined) await leftover;
       this.#load(step);
-      const asked = this.#send();
-      if (this.#anyOwed()) {
-        const waiting = this.#waitForAll();
-        if (waiting !== undefined) await waiting;
-      }
+      const asked = this.#ask();
+      const waiting = this.#waitForAll();
+      if (waiting !== undefined) await waiting;
       this.#checkOutcomes();
       const { memory } = this.#options;
-      combine(this.lane, this.#scheduler.instanceOf, memory.firstInstance, memory.instances, output);
-      recordRoundTrip(this.statistics, (performance.now() - startedAt) * 1_000, 2 * asked, this.#bytes());
+      const answeredAtMs = performance.now();
+      this.#combiner.combine(
+        this.lane,
+        this.#scheduler.instanceOf,
+        memory.firstInstance,
+        memory.instances,
+        output,
+      );
+      const endedAtMs = performance.now();
+      const combineUs = (endedAtMs - answeredAtMs) * 1_000;
+      recordRoundTrip(
+        this.statistics,
+        (endedAtMs - startedAtMs) * 1_000,
+        combineUs,
+        2 * asked,
+        this.#bytes(),
+      );
     } finally {
       this.#busy = false;
     }
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.lane.wakeSender();
+  }
+
+  /** Errors that leave the step under way, and the lane, as they are. */
+  #refuse(step: LayerStep): void {
+    const { placement } = this.#options;
+    const { maxRows } = this.lane.shape;
+    if (this.#closed) throw new LinkClosedError(this.host);
+    if (this.#busy) throw new LinkBusyError(this.host);
+    if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
+    if (step.placementVersion !== placement.version) {
+      throw new StalePlacementError(this.host, step.placementVersion, placement.version);
+    }
+    if (this.#indexes[step.layer] === undefined) {
+      throw new JanusError(
+        `Layer step for layer ${step.layer}: the placement has ${this.#indexes.length} layers.`,
+      );
+    }
+  }
 
   /** Puts the step into the lane, unless it was made there, and schedules it. */
   #load(step: LayerStep): void {
@@ -107,85 +137,94 @@ export class SharedMemoryLink implements ExpertLink {
   }
 
   /** Asks every instance of the host that has an activated expert; returns how many. */
-  #send(): number {
+  #ask(): number {
     const { lane } = this;
     const { memory } = this.#options;
-    lane.sequence = ++this.#sequence;
-    let asked = 0;
     for (let index = 0; index < memory.instances; index++) {
       const instance = memory.firstInstance + index;
-      if (this.#scheduler.load[instance] === 0) continue;
-      if (!memory.isAlive(instance))
+      if (this.#isNeeded(index) && !memory.isAlive(instance)) {
         throw new PeerLostError(this.host, `expert instance ${instance} has ended`);
+      }
+    }
+    let asked = 0;
+    for (let index = 0; index < memory.instances; index++) {
+      if (!this.#isNeeded(index)) continue;
       lane.ask(index);
-      memory.ring(instance);
+      memory.ring(memory.firstInstance + index);
       asked++;
     }
     return asked;
   }
 
-  #anyOwed(): boolean {
-    for (let index = 0; index < this.#options.memory.instances; index++) {
-      if (this.lane.owes(index)) return true;
-    }
-    return false;
+  #isNeeded(index: number): boolean {
+    return this.#scheduler.load[this.#options.memory.firstInstance + index]! > 0;
   }
 
   /**
-   * Waits until no instance owes a share. A blocking link has waited when this returns `undefined`; a yielding one returns
-   * a promise. A share that is still owed by an earlier, failed step is waited for in the same way, because its instance
-   * may still write into the lane.
+   * Waits for shares that are still owed by an earlier, failed step, because their instances may still read and write the
+   * lane. An instance that has ended owes nothing any more, and may not be needed by this step.
    */
+  #waitForLeftover(): Promise<void> | undefined {
+    const { memory } = this.#options;
+    for (let index = 0; index < memory.instances; index++) {
+      if (this.lane.owes(index) && !memory.isAlive(memory.firstInstance + index)) this.lane.forgive(index);
+    }
+    return this.#waitForAll();
+  }
+
+  /** Waits until no instance owes a share: a blocking link has waited when this returns, a yielding one may return a promise. */
   #waitForAll(): Promise<void> | undefined {
+    if (!this.lane.anyOwed) return undefined;
     if (this.#options.wait === 'yield') return this.#yieldForAll();
-    const startedAt = performance.now();
+    const startedAtMs = performance.now();
     for (;;) {
       const seen = this.lane.wakeUps;
-      if (!this.#stillOwed(startedAt)) return undefined;
+      if (!this.#stillOwed(startedAtMs)) return undefined;
       this.lane.wait(seen, WAIT_SLICE_MS);
     }
   }
 
   async #yieldForAll(): Promise<void> {
-    const startedAt = performance.now();
+    const startedAtMs = performance.now();
     for (;;) {
       const seen = this.lane.wakeUps;
-      if (!this.#stillOwed(startedAt)) return;
+      if (!this.#stillOwed(startedAtMs)) return;
       await this.lane.waitAsync(seen, WAIT_SLICE_MS);
     }
   }
 
-  /** True while a living instance owes its share. @throws PeerLostError, AnswerOverdueError */
+  /** True while a living instance owes its share. @throws PeerLostError, AnswerOverdueError, LinkClosedError */
   #stillOwed(startedAtMs: number): boolean {
+    if (!this.lane.anyOwed) return false;
     const { memory, overdueAfterMs } = this.#options;
-    let owed = false;
     for (let index = 0; index < memory.instances; index++) {
-      if (!this.lane.owes(index)) continue;
       const instance = memory.firstInstance + index;
-      if (!memory.isAlive(instance)) {
-        this.lane.forgive(index);
-        throw new PeerLostError(this.host, `expert instance ${instance} ended during a layer step`);
-      }
-      owed = true;
+      if (!this.lane.owes(index) || memory.isAlive(instance)) continue;
+      // Its life sign is set back after its thread has ended, or its last answer: an answer may have come in between.
+      if (!this.lane.owes(index)) continue;
+      this.lane.forgive(index);
+      throw new PeerLostError(this.host, `expert instance ${instance} ended during a layer step`);
     }
+    if (this.#closed) throw new LinkClosedError(this.host);
     const waitedMs = performance.now() - startedAtMs;
-    if (owed && waitedMs > overdueAfterMs) throw new AnswerOverdueError(this.host, waitedMs);
-    return owed;
+    if (waitedMs > overdueAfterMs) throw new AnswerOverdueError(this.host, waitedMs);
+    return true;
   }
 
   #checkOutcomes(): void {
-    const { memory, placement } = this.#options;
+    const { lane } = this;
+    const { memory } = this.#options;
     for (let index = 0; index < memory.instances; index++) {
-      if (!this.lane.hasAnswered(index)) continue;
-      const outcome = this.lane.outcome(index);
+      if (!this.#isNeeded(index)) continue;
+      const outcome = lane.outcome(index);
       if (outcome === Outcome.failed) {
         throw new ExpertFailedError(
           this.host,
-          `Expert instance ${memory.firstInstance + index}: ${this.lane.failure}`,
+          `Expert instance ${memory.firstInstance + index}: ${lane.failure(index)}`,
         );
       }
       if (outcome === Outcome.stale) {
-        throw new StalePlacementError(this.host, this.lane.placementVersion, placement.version);
+        throw new StalePlacementError(this.host, lane.placementVersion, lane.heldVersion(index));
       }
     }
   }

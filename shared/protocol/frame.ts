@@ -6,20 +6,26 @@ import type { LayerStep, LayerStepShape } from './layer-step.ts';
  *
  * ```
  * byte 0   magic 'JNX1'        16  placement version    32  attention instance, 24 bytes of ASCII, zero padded
- *      4   kind                20  rows                 56  reserved
- *      8   sequence            24  hidden size          64  body
- *     12   layer | attempt<<16 28  experts per token
+ *      4   kind                20  rows                 56  combine time of the host, µs, f32
+ *      8   sequence            24  hidden size          60  reserved
+ *     12   layer | attempt<<16 28  experts per token    64  body
  * ```
  * Body of a dispatch: hidden `[T, H]` f32, expert ids `[T, k]` i32, gate weights `[T, k]` f32. Body of an answer: the
- * host's share of the MoE output, `[T, H]` f32. `stale` and `failed` have a text as body.
+ * host's share of the MoE output, `[T, H]` f32. `stale`, `failed` and `lost` have a text as body, and name in
+ * `placement version` the one that the host holds.
  */
 export const FRAME_HEADER_BYTES = 64;
 const MAGIC = 0x31584e4a;
 const ATTENTION_OFFSET = 32;
 /** Longest id of an attention instance, in ASCII characters. */
 export const ATTENTION_ID_LIMIT = 24;
+const ATTENTION_ID = /^[\x21-\x7e]{1,24}$/;
 
-export const FrameKind = { dispatch: 1, answer: 2, stale: 3, failed: 4 } as const;
+const COMBINE_TIME_OFFSET = 56;
+/** Longest text of a frame, in bytes of UTF-8. */
+export const FRAME_TEXT_LIMIT_BYTES = 1_024;
+
+export const FrameKind = { dispatch: 1, answer: 2, stale: 3, failed: 4, lost: 5 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 /** The fixed part of every frame. */
@@ -32,7 +38,10 @@ export interface FrameHeader {
   readonly rows: number;
   readonly hiddenSize: number;
   readonly expertsPerToken: number;
+  /** Id of the attention instance that sent the layer step; printable ASCII. */
   readonly attention: string;
+  /** In an answer: time that the host took for the weighted sum, in microseconds. */
+  readonly combineUs: number;
 }
 
 /** Bytes of a dispatch frame of `rows` rows. */
@@ -43,6 +52,14 @@ export function dispatchBytes(rows: number, shape: LayerStepShape): number {
 /** Bytes of an answer frame of `rows` rows. */
 export function answerBytes(rows: number, shape: LayerStepShape): number {
   return FRAME_HEADER_BYTES + rows * shape.hiddenSize * 4;
+}
+
+/** @throws JanusError when `attention` does not fit the field of the frame, so that no answer could find its way back */
+export function checkAttentionId(attention: string): void {
+  if (ATTENTION_ID.test(attention)) return;
+  throw new JanusError(
+    `Attention instance id ${JSON.stringify(attention)} must be 1 to ${ATTENTION_ID_LIMIT} printable ASCII characters.`,
+  );
 }
 
 /** Writes `header` to the first 64 bytes of `frame`. */
@@ -60,6 +77,7 @@ export function writeHeader(frame: Uint8Array, header: FrameHeader): void {
   for (let i = 0; i < ATTENTION_ID_LIMIT; i++) {
     frame[ATTENTION_OFFSET + i] = i < header.attention.length ? header.attention.charCodeAt(i) : 0;
   }
+  view.setFloat32(COMBINE_TIME_OFFSET, header.combineUs, true);
 }
 
 /**
@@ -68,6 +86,18 @@ export function writeHeader(frame: Uint8Array, header: FrameHeader): void {
  * @throws JanusError when the frame is short, of another protocol, of another shape, or its length does not fit its rows.
  */
 export function readHeader(frame: Uint8Array, shape: LayerStepShape): FrameHeader {
+  const header = parseHeader(frame);
+  checkHeader(frame, header, shape);
+  return header;
+}
+
+/**
+ * Reads the header of a frame of this protocol without checking that it fits the receiver: enough to know whom to tell
+ * that it does not.
+ *
+ * @throws JanusError when the frame is short, of another protocol, or does not say who sent it
+ */
+export function parseHeader(frame: Uint8Array): FrameHeader {
   if (frame.byteLength < FRAME_HEADER_BYTES) {
     throw new JanusError(
       `Exchange frame of ${frame.byteLength} bytes is shorter than its ${FRAME_HEADER_BYTES}-byte header.`,
@@ -79,7 +109,9 @@ export function readHeader(frame: Uint8Array, shape: LayerStepShape): FrameHeade
       'Exchange frame has an unknown magic number: both hosts must run the same version of Janus.',
     );
   }
-  const header: FrameHeader = {
+  const attention = readAscii(frame, ATTENTION_OFFSET, ATTENTION_ID_LIMIT);
+  checkAttentionId(attention);
+  return {
     kind: view.getUint32(4, true) as FrameKind,
     sequence: view.getUint32(8, true),
     layer: view.getUint16(12, true),
@@ -88,31 +120,49 @@ export function readHeader(frame: Uint8Array, shape: LayerStepShape): FrameHeade
     rows: view.getUint32(20, true),
     hiddenSize: view.getUint32(24, true),
     expertsPerToken: view.getUint32(28, true),
-    attention: readAscii(frame, ATTENTION_OFFSET, ATTENTION_ID_LIMIT),
+    attention,
+    combineUs: view.getFloat32(COMBINE_TIME_OFFSET, true),
   };
-  checkHeader(frame, header, shape);
-  return header;
 }
 
-function checkHeader(frame: Uint8Array, header: FrameHeader, shape: LayerStepShape): void {
-  if (header.kind < FrameKind.dispatch || header.kind > FrameKind.failed) {
-    throw new JanusError(`Exchange frame has unknown kind ${header.kind}.`);
-  }
+/** @throws JanusError when `frame` with this header does not fit a receiver of this shape */
+export function checkHeader(frame: Uint8Array, header: FrameHeader, shape: LayerStepShape): void {
   if (header.hiddenSize !== shape.hiddenSize || header.expertsPerToken !== shape.expertsPerToken) {
     throw new JanusError(
       `Exchange frame is for hidden size ${header.hiddenSize} and top-${header.expertsPerToken}, this host serves ` +
         `${shape.hiddenSize} and top-${shape.expertsPerToken}: both hosts must load the same model.`,
     );
   }
-  if (header.kind > FrameKind.answer) return;
-  if (header.rows > shape.maxRows) {
-    throw new JanusError(`Exchange frame of ${header.rows} rows is over the limit of ${shape.maxRows} rows.`);
+  if (header.kind === FrameKind.dispatch) checkLength(frame, header, shape, dispatchBytes);
+  else if (header.kind === FrameKind.answer) checkLength(frame, header, shape, answerBytes);
+  else if (header.kind > FrameKind.lost || header.kind < FrameKind.dispatch) {
+    throw new JanusError(
+      `Exchange frame has unknown kind ${header.kind}: both hosts must run the same version of Janus.`,
+    );
+  } else if (frame.byteLength > FRAME_HEADER_BYTES + FRAME_TEXT_LIMIT_BYTES) {
+    throw new JanusError(
+      `Exchange frame has a text of ${frame.byteLength - FRAME_HEADER_BYTES} bytes, over the limit of ` +
+        `${FRAME_TEXT_LIMIT_BYTES}.`,
+    );
   }
-  const expected =
-    header.kind === FrameKind.dispatch ? dispatchBytes(header.rows, shape) : answerBytes(header.rows, shape);
+}
+
+function checkLength(
+  frame: Uint8Array,
+  { rows }: FrameHeader,
+  shape: LayerStepShape,
+  bytes: typeof answerBytes,
+): void {
+  // Before anything is computed from a number of rows that may be any 32-bit number.
+  if (rows > shape.maxRows) {
+    throw new JanusError(
+      `Exchange frame of ${rows} rows is over the limit of ${shape.maxRows} rows: both hosts must have the same token budget.`,
+    );
+  }
+  const expected = bytes(rows, shape);
   if (frame.byteLength !== expected) {
     throw new JanusError(
-      `Exchange frame of ${header.rows} rows has ${frame.byteLength} bytes, expected ${expected}.`,
+      `Exchange frame of ${rows} rows has ${frame.byteLength} bytes, expected ${expected}.`,
     );
   }
 }
@@ -146,7 +196,12 @@ export function readDispatchBody(frame: Uint8Array, step: LayerStep, shape: Laye
   bytesOf(step.gateWeights, pairs).set(frame.subarray(hiddenEnd + pairs * 4, hiddenEnd + pairs * 8));
 }
 
-/** Text behind the header of a `stale` or `failed` frame. */
+/** Body of a frame that carries a text: UTF-8, cut at `FRAME_TEXT_LIMIT_BYTES`. */
+export function encodeText(text: string): Uint8Array {
+  return new TextEncoder().encode(text).subarray(0, FRAME_TEXT_LIMIT_BYTES);
+}
+
+/** Text behind the header of a `stale`, `failed` or `lost` frame. */
 export function readText(frame: Uint8Array): string {
   return new TextDecoder().decode(frame.subarray(FRAME_HEADER_BYTES));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { staticPlacement } from '../../../shared/scheduler/placement.ts';
+import { staticPlacement } from '../../../shared/placement/placement.ts';
 import { formatStatus } from './format-status.ts';
 import type { ModelStatus } from './read-status.ts';
 
