@@ -1,4 +1,4 @@
-import { staticPlacement } from '../../shared/scheduler/placement.ts';
+import { staticPlacement } from '../../shared/placement/placement.ts';
 import { AttentionPool } from './attention-pool.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';

@@ -1,6 +1,6 @@
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout } from '../../shared/scheduler/layout-index.ts';
-import { staticPlacement } from '../../shared/scheduler/placement.ts';
+import { staticPlacement } from '../../shared/placement/placement.ts';
 
 const EXPERTS = 160;
 const INSTANCES = 16;

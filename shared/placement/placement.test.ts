@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { JanusError } from '../errors/janus-error.ts';
-import { checkLayout, checkPlacement } from './layout.ts';
-import { indexLayout } from './layout-index.ts';
+import { checkLayout, checkPlacement } from '../scheduler/layout.ts';
+import { indexLayout } from '../scheduler/layout-index.ts';
 import { placeReplicas, staticPlacement } from './placement.ts';
 import { replicaCounts } from './replicas.ts';
 

@@ -1,5 +1,5 @@
 import { JanusError } from '../errors/janus-error.ts';
-import { checkInstances, type Layout, type PlacedInstance, type Placement } from './layout.ts';
+import { checkInstances, type Layout, type PlacedInstance, type Placement } from '../scheduler/layout.ts';
 import { checkLoads, checkSlotCount, replicaCounts } from './replicas.ts';
 
 /** What `placeReplicas` decides on, for one layer. */
