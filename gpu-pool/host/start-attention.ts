@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Placement } from '../../shared/scheduler/layout.ts';
 import { staticPlacement } from '../../shared/placement/placement.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
 import { AttentionPool } from './attention-pool.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { staticPlacement } from '../placement/placement.ts';
 import { AebsScheduler } from './aebs.ts';
 import { indexLayout } from './layout-index.ts';
-import { staticPlacement } from '../placement/placement.ts';
 import { allocateRowGroups, RowGroups } from './row-groups.ts';
 
 const CALLS = 20_000;

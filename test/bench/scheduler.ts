@@ -1,6 +1,6 @@
+import { staticPlacement } from '../../shared/placement/placement.ts';
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout } from '../../shared/scheduler/layout-index.ts';
-import { staticPlacement } from '../../shared/placement/placement.ts';
 
 const EXPERTS = 160;
 const INSTANCES = 16;
