@@ -1,4 +1,5 @@
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import type { Lane } from './lane.ts';
 
 /**
@@ -24,25 +25,21 @@ export class Combiner {
 
   /**
    * Leaves in `output` `[T, H]`, for each row of the lane, the sum of gate weight × expert output over the experts that
-   * `instanceOf` `[E]` gives to instances `[firstInstance, firstInstance + instances)`.
+   * the lane's groups give to instances `[firstInstance, firstInstance + instances)`.
    */
-  combine(
-    lane: Lane,
-    instanceOf: Int32Array,
-    firstInstance: number,
-    instances: number,
-    output: Float32Array,
-  ): void {
+  combine(lane: Lane, firstInstance: number, instances: number, output: Float32Array): void {
     const { hiddenSize, expertsPerToken } = lane.shape;
-    const { expertIds, gateWeights, rows } = lane;
+    const { gateWeights, rows } = lane;
     const { positionOf } = lane.groups;
+    const from = firstPosition(lane.groups, firstInstance);
+    const to = firstPosition(lane.groups, firstInstance + instances);
     for (let row = 0; row < rows; row++) {
       let taken = 0;
       const end = (row + 1) * expertsPerToken;
       for (let pair = row * expertsPerToken; pair < end; pair++) {
-        const instance = instanceOf[expertIds[pair]!]! - firstInstance;
-        if (instance < 0 || instance >= instances) continue;
-        this.#starts[taken] = positionOf[pair]! * hiddenSize;
+        const position = positionOf[pair]!;
+        if (position < from || position >= to) continue;
+        this.#starts[taken] = position * hiddenSize;
         this.#weights[taken++] = gateWeights[pair]!;
       }
       this.#sumRow(lane.outputs, taken);

@@ -1,7 +1,8 @@
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
-import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
+import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
+import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { addShare } from './combine.ts';
 import type { ExpertLink } from './link.ts';
 
@@ -27,7 +28,7 @@ export class PooledExchange implements Exchange {
   readonly #shape: LayerStepShape;
   readonly #closeConnections: () => Promise<void>;
   readonly #placement: Placement;
-  readonly #scheduler: AebsScheduler;
+  readonly #scheduler: Scheduler;
   readonly #indexes: readonly LayoutIndex[];
   readonly #shares: readonly Float32Array[];
   readonly #instancesOf: readonly (readonly number[])[];
@@ -49,7 +50,7 @@ export class PooledExchange implements Exchange {
     this.#shape = shape;
     this.links = links;
     this.#placement = placement;
-    this.#scheduler = new AebsScheduler({
+    this.#scheduler = schedulerOf(placement, {
       maxTokens: shape.maxRows,
       topK: shape.expertsPerToken,
       experts: placement.experts,

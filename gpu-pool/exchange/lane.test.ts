@@ -56,6 +56,8 @@ describe('a lane', () => {
     expect(sender.owes(0)).toBe(true);
     instance.answer(0, instance.request(0));
     expect(sender.owes(0)).toBe(false);
+    instance.answer(0, request);
+    expect(sender.owes(0)).toBe(false);
   });
 
   test('asks and answers on while the request numbers wrap round', () => {

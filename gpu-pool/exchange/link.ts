@@ -48,7 +48,7 @@ export function recordRoundTrip(
 export interface ExpertLink {
   /** Id of the expert host at the other end. */
   readonly host: string;
-  readonly kind: 'shared-memory' | 'redis';
+  readonly kind: 'shared-memory' | 'redis' | 'socket';
   readonly statistics: LinkStatistics;
   /**
    * Sends one layer step and resolves when the host's share of the MoE output stands in `output` `[T, H]`: for each row

@@ -42,7 +42,7 @@ export class MonolithExchange implements Exchange {
     this.#scheduler.schedule(this.#index, step.expertIds, rows, topK);
     this.#groups.group(step.expertIds, this.#scheduler.instanceOf, rows, topK);
     this.#runner.run(step, 0);
-    this.#combiner.combine(step, this.#scheduler.instanceOf, 0, 1, output);
+    this.#combiner.combine(step, 0, 1, output);
   }
 
   async close(): Promise<void> {}

@@ -1,9 +1,11 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
-import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
+import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
+import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
+import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { Combiner } from './combine.ts';
 import type { HostMemory } from './host-memory.ts';
 import { type Lane, Outcome } from './lane.ts';
@@ -44,7 +46,7 @@ export class SharedMemoryLink implements ExpertLink {
   readonly lane: Lane;
   readonly statistics = emptyStatistics();
   readonly #options: SharedMemoryLinkOptions;
-  readonly #scheduler: AebsScheduler;
+  readonly #scheduler: Scheduler;
   readonly #groups: RowGroups;
   readonly #combiner: Combiner;
   readonly #indexes: readonly LayoutIndex[];
@@ -56,7 +58,7 @@ export class SharedMemoryLink implements ExpertLink {
     this.#options = options;
     this.host = options.host;
     this.lane = lane;
-    this.#scheduler = new AebsScheduler(lane.limits);
+    this.#scheduler = schedulerOf(placement, lane.limits);
     this.#groups = new RowGroups(lane.limits, lane.groups);
     this.#combiner = new Combiner(lane.shape);
     this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
@@ -76,13 +78,7 @@ export class SharedMemoryLink implements ExpertLink {
       this.#checkOutcomes();
       const { memory } = this.#options;
       const answeredAtMs = performance.now();
-      this.#combiner.combine(
-        this.lane,
-        this.#scheduler.instanceOf,
-        memory.firstInstance,
-        memory.instances,
-        output,
-      );
+      this.#combiner.combine(this.lane, memory.firstInstance, memory.instances, output);
       const endedAtMs = performance.now();
       const combineUs = (endedAtMs - answeredAtMs) * 1_000;
       recordRoundTrip(
@@ -133,7 +129,8 @@ export class SharedMemoryLink implements ExpertLink {
     }
     const topK = lane.shape.expertsPerToken;
     this.#scheduler.schedule(this.#indexes[lane.layer]!, lane.expertIds, lane.rows, topK);
-    this.#groups.group(lane.expertIds, this.#scheduler.instanceOf, lane.rows, topK);
+    const { instanceOf, instanceOfPair } = this.#scheduler;
+    this.#groups.group(lane.expertIds, instanceOf, lane.rows, topK, instanceOfPair);
   }
 
   /** Asks every instance of the host that has an activated expert; returns how many. */
@@ -234,9 +231,8 @@ export class SharedMemoryLink implements ExpertLink {
     const { lane } = this;
     const { firstInstance, instances } = this.#options.memory;
     const { hiddenSize, expertsPerToken } = lane.shape;
-    const { instanceStart, groupStart } = lane.groups;
     const pairs =
-      groupStart[instanceStart[firstInstance + instances]!]! - groupStart[instanceStart[firstInstance]!]!;
+      firstPosition(lane.groups, firstInstance + instances) - firstPosition(lane.groups, firstInstance);
     return lane.rows * (hiddenSize * 4 + expertsPerToken * 8) + pairs * hiddenSize * 4;
   }
 }

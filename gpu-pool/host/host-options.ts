@@ -1,6 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
+import type { SchedulerName } from '../../shared/scheduler/scheduler.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 
@@ -19,6 +20,8 @@ export interface HostOptions {
   readonly capacity: number | null;
   /** Attention and experts in one thread, without an exchange (role `both`, one attention instance). */
   readonly monolith: boolean;
+  /** How layer steps are scheduled under the placements that this host makes. */
+  readonly scheduler: SchedulerName;
   readonly limits: AttentionLimits;
 }
 

@@ -120,5 +120,6 @@ function makePlacement(
     experts: config.experts,
     instances,
     capacity: offeredCapacity(members) ?? Math.ceil(config.experts / instances.length),
+    scheduling: { scheduler: options.scheduler },
   });
 }

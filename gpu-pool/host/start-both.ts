@@ -43,6 +43,7 @@ async function startLocalExperts(host: Host) {
     experts: config.experts,
     instances: Array.from({ length: options.expertInstances }, (_, id) => ({ id, host: host.id })),
     capacity: capacityOf(options, config, options.expertInstances),
+    scheduling: { scheduler: options.scheduler },
   });
   const shape = {
     maxRows: options.limits.tokenBudget,

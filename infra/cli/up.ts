@@ -49,15 +49,10 @@ export async function startEverything(
     const url = urlOf(options.host, gateway.port);
     log(`gateway  ${url}`);
 
-    const { model, attentionInstances, expertInstances, capacity, monolith, limits } = options;
+    const { model } = options;
     log(`model    ${model.name} from ${model.folder}, weights as ${model.weightForm}`);
     host = await startHost(
-      {
-        role: 'both',
-        redisUrl: redis.url,
-        poolExpertInstances: 0,
-        ...{ model, attentionInstances, expertInstances, capacity, monolith, limits },
-      },
+      { ...options, role: 'both', redisUrl: redis.url, poolExpertInstances: 0 },
       { log: (message) => log(`host     ${message}`) },
     );
     log(`pools    ${describePools(host)}`);

@@ -28,6 +28,7 @@ async function start(): Promise<RunningSystem> {
       expertInstances: 2,
       capacity: null,
       monolith: false,
+      scheduler: 'aebs',
       limits: DEFAULT_LIMITS,
       host: '127.0.0.1',
       port: 0,

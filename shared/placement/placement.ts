@@ -1,5 +1,11 @@
 import { JanusError } from '../errors/janus-error.ts';
-import { checkInstances, type Layout, type PlacedInstance, type Placement } from '../scheduler/layout.ts';
+import {
+  checkInstances,
+  type Layout,
+  type PlacedInstance,
+  type Placement,
+  type Scheduling,
+} from '../scheduler/layout.ts';
 import { checkLoads, checkSlotCount, replicaCounts } from './replicas.ts';
 
 /** What `placeReplicas` decides on, for one layer. */
@@ -27,6 +33,7 @@ export interface StaticPlacementOptions {
   readonly capacity: number;
   /** Numbered 0 … n_e − 1, ascending. */
   readonly instances: readonly PlacedInstance[];
+  readonly scheduling?: Scheduling;
 }
 
 /**
@@ -71,7 +78,7 @@ export function placeReplicas(problem: PlacementProblem): Layout {
  * @throws JanusError when the instances are not numbered 0 … n_e − 1 or their slots cannot hold all experts.
  */
 export function staticPlacement(options: StaticPlacementOptions): Placement {
-  const { version, model, layers, experts, capacity, instances } = options;
+  const { version, model, layers, experts, capacity, instances, scheduling } = options;
   checkInstances(instances);
   const loads = new Float64Array(experts).fill(1);
   const replicas = replicaCounts(loads, instances.length, capacity);
@@ -83,6 +90,7 @@ export function staticPlacement(options: StaticPlacementOptions): Placement {
     capacity,
     instances,
     layers: Array.from({ length: layers }, () => layout),
+    ...(scheduling && { scheduling }),
   };
 }
 

@@ -80,6 +80,14 @@ test('the index lists hosts ascending and experts by replica count, then id', ()
   expect([...index.order]).toEqual([2, 3, 1, 0]);
 });
 
+test('the index lists what each instance holds by replica number', () => {
+  const index = indexLayout(layoutOf(3, [0, 1, 3], [], [0, 2]), 4);
+  expect([...index.hostInstances]).toEqual([0, 2, 0, 2, 0]);
+  expect([...index.replicaExpert]).toEqual([0, 0, 1, 2, 3]);
+  expect([...index.heldOffsets]).toEqual([0, 3, 3, 5]);
+  expect([...index.heldReplicas]).toEqual([0, 2, 4, 1, 3]);
+});
+
 test('a layout that lost an instance can be indexed, a faulty one cannot', () => {
   expect([...indexLayout(layoutOf(2, [], [1, 2]), 3).replicas]).toEqual([0, 1, 1]);
   expect(() => indexLayout(layoutOf(2, [0, 0]), 3)).toThrow(JanusError);

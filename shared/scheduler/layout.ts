@@ -1,4 +1,5 @@
 import { JanusError } from '../errors/janus-error.ts';
+import type { SchedulerName, SchedulerOptions } from './scheduler.ts';
 
 /** Which logical experts each expert instance holds, for one layer. JSON-serialisable. */
 export interface Layout {
@@ -28,6 +29,13 @@ export interface Placement {
   /** Ascending by id. */
   readonly instances: readonly PlacedInstance[];
   readonly layers: readonly Layout[];
+  /** How hosts schedule under this placement; AEBS when absent. It stands here because all hosts must do the same. */
+  readonly scheduling?: Scheduling;
+}
+
+/** A scheduler with its options. JSON-serialisable. */
+export interface Scheduling extends SchedulerOptions {
+  readonly scheduler: SchedulerName;
 }
 
 /**

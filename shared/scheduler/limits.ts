@@ -63,3 +63,8 @@ export function unknownExpert(
       `${experts - 1}. Check that sender and receiver serve the same model`,
   );
 }
+
+/** Builds the error for an activated expert that no instance holds. */
+export function noReplica(expert: number): JanusError {
+  return new JanusError(`expert ${expert} is activated but has no replica; load it on an expert instance`);
+}

@@ -5,7 +5,7 @@ import { AebsScheduler } from './aebs.ts';
 import { indexLayout } from './layout-index.ts';
 import type { SchedulerLimits } from './limits.ts';
 import { anyRoutedStep, type RoutedStep } from './routed-step.fixture.ts';
-import { allocateRowGroups, RowGroups } from './row-groups.ts';
+import { allocateRowGroups, firstPosition, RowGroups } from './row-groups.ts';
 
 const limits: SchedulerLimits = { maxTokens: 32, topK: 8, experts: 24, instances: 7 };
 const newRowGroups = () => new RowGroups(limits, allocateRowGroups(limits));
@@ -76,6 +76,69 @@ test('groups ascend by instance and expert, and instanceStart bounds the groups 
   );
 });
 
+test('an expert that is computed by several instances has a group on each', () => {
+  const rowGroups = newRowGroups();
+  const ids = Int32Array.of(5, 2, 2, 5, 2, 0);
+  const instanceOfPair = Int32Array.of(3, 0, 6, 0, 0, 3);
+  rowGroups.group(ids, new Int32Array(0), 3, 2, instanceOfPair);
+  const { views, groups } = rowGroups;
+  expect(groups).toBe(5);
+  expect([...views.groupInstance.subarray(0, 5)]).toEqual([0, 0, 3, 3, 6]);
+  expect([...views.groupExpert.subarray(0, 5)]).toEqual([2, 5, 0, 5, 2]);
+  expect([...views.groupStart.subarray(0, 6)]).toEqual([0, 2, 3, 4, 5, 6]);
+  expect([...views.groupPairs.subarray(0, 6)]).toEqual([1, 4, 3, 5, 0, 2]);
+  expect([...views.positionOf.subarray(0, 6)]).toEqual([4, 0, 5, 2, 1, 3]);
+  expect([...views.instanceStart]).toEqual([0, 2, 2, 2, 4, 4, 4, 5]);
+});
+
+test('there is room for every pair in a group of its own', () => {
+  const tight: SchedulerLimits = { maxTokens: 3, topK: 1, experts: 2, instances: 3 };
+  const rowGroups = new RowGroups(tight, allocateRowGroups(tight));
+  rowGroups.group(Int32Array.of(1, 1, 1), new Int32Array(0), 3, 1, Int32Array.of(2, 0, 1));
+  expect(rowGroups.groups).toBe(3);
+  expect([...rowGroups.views.groupPairs]).toEqual([1, 2, 0]);
+  expect([...rowGroups.views.groupStart]).toEqual([0, 1, 2, 3]);
+});
+
+test('grouping pair by pair gives the same as grouping by expert where no expert is spread', () => {
+  const byExpert = newRowGroups();
+  const byPair = newRowGroups();
+  fc.assert(
+    fc.property(anyRoutedStep, (step) => {
+      const { ids, instanceOf } = groupStep(step, byExpert);
+      const instanceOfPair = ids.map((expert) => instanceOf[expert]);
+      byPair.group(ids, instanceOf, step.rows, step.topK, instanceOfPair);
+      const used = (rowGroups: RowGroups) => ({
+        instanceStart: rowGroups.views.instanceStart,
+        groupExpert: rowGroups.views.groupExpert.subarray(0, rowGroups.groups),
+        groupInstance: rowGroups.views.groupInstance.subarray(0, rowGroups.groups),
+        groupStart: rowGroups.views.groupStart.subarray(0, rowGroups.groups + 1),
+        groupPairs: rowGroups.views.groupPairs.subarray(0, ids.length),
+        positionOf: rowGroups.views.positionOf.subarray(0, ids.length),
+      });
+      expect(used(byPair)).toEqual(used(byExpert));
+    }),
+  );
+});
+
+test('the position of a pair tells which instances it is computed by', () => {
+  const rowGroups = newRowGroups();
+  fc.assert(
+    fc.property(anyRoutedStep, fc.nat({ max: 6 }), fc.nat({ max: 6 }), (step, one, other) => {
+      const { ids, instanceOf } = groupStep(step, rowGroups);
+      const [first, last] = [Math.min(one, other), Math.max(one, other)];
+      const from = firstPosition(rowGroups.views, first);
+      const to = firstPosition(rowGroups.views, last + 1);
+      for (const [pair, expert] of ids.entries()) {
+        const position = rowGroups.views.positionOf[pair];
+        const instance = instanceOf[expert];
+        expect(position >= from && position < to).toBe(instance >= first && instance <= last);
+      }
+      expect(firstPosition(rowGroups.views, limits.instances)).toBe(ids.length);
+    }),
+  );
+});
+
 test('another thread that holds only the shared buffer reads the groups', () => {
   const buffers: SharedArrayBuffer[] = [];
   const views = allocateRowGroups(limits, (bytes) => {
@@ -100,7 +163,20 @@ test.each([
   expect(group).toThrow(message);
 });
 
+test.each([
+  ['an instance out of range', [0, 1], [0, 7], /row 0, slot 1 to instance 7; schedule/],
+  ['a negative instance', [0, 1], [-1, 0], /row 0, slot 0 to instance -1/],
+  ['too few instances', [0, 1], [0], /instanceOfPair has 1 entries; 2 pairs/],
+  ['an id out of range', [0, 24], [0, 0], /row 0, slot 1 names expert 24/],
+  ['a negative id', [-1, 0], [0, 0], /row 0, slot 0 names expert -1/],
+])('%s is refused pair by pair', (_, ids, instances, message) => {
+  const instanceOfPair = Int32Array.from(instances);
+  const group = () => newRowGroups().group(Int32Array.from(ids), Int32Array.of(0, 0), 1, 2, instanceOfPair);
+  expect(group).toThrow(JanusError);
+  expect(group).toThrow(message);
+});
+
 test('a view that is too short for the limits is refused', () => {
   const views = { ...allocateRowGroups(limits), groupStart: new Int32Array(3) };
-  expect(() => new RowGroups(limits, views)).toThrow(/groupStart has 3 entries; the limits need 25/);
+  expect(() => new RowGroups(limits, views)).toThrow(/groupStart has 3 entries; the limits need 169/);
 });

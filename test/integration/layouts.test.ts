@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
+import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduler.ts';
 import { TestClient } from '../support/generate.ts';
 import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
 import { useRedis } from '../support/redis.ts';
@@ -8,13 +9,23 @@ import { DICTIONARY_FOLDER, spawnHost, startTestHost } from '../support/test-hos
 /** Enough prompts to fill a batch, all of them decided by more than rounding. */
 const CASES = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP).slice(0, 24);
 
-const IN_ONE_HOST: readonly [string, Partial<HostOptions>][] = [
+const IN_ONE_HOST: [string, Partial<HostOptions>][] = [
   ['monolith', { monolith: true }],
   ['1 attention, 1 expert instance', { expertInstances: 1 }],
   ['1 attention, 2 expert instances', { expertInstances: 2 }],
   ['1 attention, 4 expert instances, every expert twice', { expertInstances: 4, capacity: 16 }],
   ['2 attention, 3 expert instances', { attentionInstances: 2, expertInstances: 3 }],
 ];
+
+/** Layouts above are scheduled by AEBS; every other scheduler picks other replicas, or splits an expert's rows. */
+const WITH_REPLICAS = { expertInstances: 4, capacity: 16 } as const;
+for (const scheduler of SCHEDULER_NAMES) {
+  if (scheduler === 'aebs') continue;
+  IN_ONE_HOST.push([
+    `1 attention, 4 expert instances, every expert twice, ${scheduler}`,
+    { ...WITH_REPLICAS, scheduler },
+  ]);
+}
 
 const redis = useRedis();
 

@@ -2,7 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { allocateStep } from '../../gpu-pool/exchange/exchange.ts';
-import { AnswerOverdueError, PeerLostError } from '../../gpu-pool/exchange/link.ts';
+import {
+  AnswerOverdueError,
+  emptyStatistics,
+  LinkClosedError,
+  PeerLostError,
+} from '../../gpu-pool/exchange/link.ts';
+import { RedisEndpoint } from '../../gpu-pool/exchange/redis-endpoint.ts';
 import { RedisAnswers, RedisLink } from '../../gpu-pool/exchange/redis-link.ts';
 import {
   dispatchBytes,
@@ -198,6 +204,81 @@ test('an answer to a former life of the same attention instance is not taken for
   await harness.redis.rpush(key, answer);
   await expectRightAnswer({ link: again }, 3);
 });
+
+test('closing ends a step and does not hang while Redis cannot be reached', async () => {
+  const nowhere = () => {
+    // Nothing listens on port 1, so the connections are forever between two attempts.
+    const connection = new Redis({ port: 1, maxRetriesPerRequest: null, retryStrategy: () => 100_000 });
+    connection.on('error', () => {});
+    return connection;
+  };
+  const sender = nowhere();
+  const answers = new RedisAnswers(nowhere(), MODEL, 'lonely', SHAPE);
+  const endpoint = openEndpoint(nowhere(), sender);
+  const options = { host: HOST, model: MODEL, attention: 'lonely', shape: SHAPE, sender, answers };
+  const link = new RedisLink({ ...options, overdueAfterMs: GENEROUS_MS });
+  const failure = expect(expectRightAnswer({ link })).rejects.toThrow(LinkClosedError);
+  await sleep(100);
+  const startedAtMs = performance.now();
+  await link.close();
+  await failure;
+  await answers.close();
+  await endpoint.close();
+  sender.disconnect();
+  expect(performance.now() - startedAtMs).toBeLessThan(1_000);
+});
+
+test('an expert host answers the step under way while it closes, and unread answers disappear in time', async () => {
+  const connections = [new Redis(redis.url), new Redis(redis.url), new Redis(redis.url)] as const;
+  onTestFinished(() => {
+    for (const connection of connections) connection.disconnect();
+  });
+  const [receiver, sender, client] = connections;
+  await client.flushall();
+  const started = Promise.withResolvers<void>();
+  const computed = Promise.withResolvers<void>();
+  const endpoint = openEndpoint(receiver, sender, () => {
+    started.resolve();
+    return computed.promise;
+  });
+  await client.rpush(dispatchKey, dispatchFrame({}));
+  await started.promise;
+  const closed = endpoint.close();
+  computed.resolve();
+  await closed;
+  const list = answerListKey(MODEL, 'stranger');
+  expect(await client.llen(list)).toBe(1);
+  expect(await client.ttl(list)).toBeGreaterThan(0);
+  expect(await client.ttl(list)).toBeLessThanOrEqual(60);
+});
+
+/** An endpoint on this thread whose instances do what `exchange` says. */
+function openEndpoint(
+  receiver: Redis,
+  sender: Redis,
+  exchange: () => Promise<void> = async () => {},
+): RedisEndpoint {
+  const lane = allocateStep(SHAPE);
+  const statistics = emptyStatistics();
+  const instances = {
+    host: HOST,
+    kind: 'shared-memory',
+    lane,
+    statistics,
+    exchange,
+    close: async () => {},
+  } as const;
+  const placementVersion = PLACEMENT_VERSION;
+  return new RedisEndpoint({
+    host: HOST,
+    model: MODEL,
+    shape: SHAPE,
+    receiver,
+    sender,
+    instances,
+    placementVersion,
+  });
+}
 
 /** A second link to the same host, as of another attention instance or of the same one after a restart. */
 function otherLink(harness: RedisHarness, attention = 'another'): RedisLink {

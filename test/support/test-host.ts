@@ -21,6 +21,7 @@ export function hostOptions(redisUrl: string, overrides: Partial<HostOptions> = 
     poolExpertInstances: 0,
     capacity: null,
     monolith: false,
+    scheduler: 'aebs',
     limits: DEFAULT_LIMITS,
     ...overrides,
   };

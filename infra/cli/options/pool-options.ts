@@ -3,6 +3,7 @@ import { DEFAULT_LIMITS, type HostOptions } from '../../../gpu-pool/host/host-op
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
+import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduler.ts';
 import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
 import { notEmpty, oneOf, wholeNumber } from './values.ts';
 
@@ -23,6 +24,7 @@ export interface PoolFlags {
   readonly dtype: WeightForm;
   readonly kvSlots: number;
   readonly tokenBudget: number;
+  readonly scheduler: SchedulerName;
   /** Only `up` offers it. */
   readonly monolith?: true;
 }
@@ -51,6 +53,11 @@ export function addPoolOptions(command: Command): Command {
       new Option('--dtype <form>', `weights in memory: ${WEIGHT_FORMS.join(', ')}`)
         .argParser(oneOf('--dtype', WEIGHT_FORMS))
         .default('f32'),
+    )
+    .addOption(
+      new Option('--scheduler <name>', `scheduler of layer steps: ${SCHEDULER_NAMES.join(', ')}`)
+        .argParser(oneOf('--scheduler', SCHEDULER_NAMES))
+        .default('aebs'),
     )
     .option(
       '--kv-slots <n>',
@@ -84,6 +91,7 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
     expertInstances: experts,
     capacity: slots ?? null,
     monolith,
+    scheduler: flags.scheduler,
     limits: { ...DEFAULT_LIMITS, slots: kvSlots, tokenBudget, largestChunk: tokenBudget },
   };
 }
