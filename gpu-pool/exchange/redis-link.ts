@@ -1,25 +1,22 @@
 import type { Redis } from 'ioredis';
 import {
   dispatchBytes,
-  FRAME_HEADER_BYTES,
   type FrameHeader,
   FrameKind,
-  readText,
   writeDispatchBody,
   writeHeader,
 } from '../../shared/protocol/frame.ts';
 import { dispatchListKey, hostKey } from '../../shared/protocol/keys.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { acceptAnswer } from './accept-answer.ts';
 import {
   AnswerOverdueError,
-  ExpertFailedError,
   type ExpertLink,
   emptyStatistics,
   LinkBusyError,
   LinkClosedError,
   PeerLostError,
   recordRoundTrip,
-  StalePlacementError,
   StepTooLargeError,
 } from './link.ts';
 import type { RedisAnswers } from './redis-answers.ts';
@@ -105,7 +102,7 @@ export class RedisLink implements ExpertLink {
     if (this.#underWay !== undefined) throw new LinkBusyError(this.host);
     if (step.rows > shape.maxRows) throw new StepTooLargeError(this.host, step.rows, shape.maxRows);
     const { header, frame } = await this.#sendUntilAnswered(step);
-    this.#accept(step, header, frame, output);
+    acceptAnswer(this.host, step, header, frame, output);
   }
 
   async close(): Promise<void> {
@@ -239,24 +236,5 @@ export class RedisLink implements ExpertLink {
     if (header.kind !== FrameKind.answer) return;
     const bytes = sent.sends * sent.bytes + frame.byteLength;
     recordRoundTrip(this.statistics, roundTripMs * 1_000, header.combineUs, sent.sends + 1, bytes);
-  }
-
-  #accept(step: LayerStep, header: FrameHeader, frame: Buffer, output: Float32Array): void {
-    switch (header.kind) {
-      case FrameKind.stale:
-        throw new StalePlacementError(this.host, step.placementVersion, header.placementVersion);
-      case FrameKind.lost:
-        throw new PeerLostError(this.host, readText(frame));
-      case FrameKind.failed:
-        throw new ExpertFailedError(this.host, readText(frame));
-    }
-    if (header.rows !== step.rows) {
-      throw new ExpertFailedError(
-        this.host,
-        `Expert host ${this.host} answered ${header.rows} rows to a layer step of ${step.rows}.`,
-      );
-    }
-    const bytes = step.rows * this.#options.shape.hiddenSize * 4;
-    new Uint8Array(output.buffer, output.byteOffset, bytes).set(frame.subarray(FRAME_HEADER_BYTES));
   }
 }

@@ -4,6 +4,7 @@ import type { Placement } from '../../shared/scheduler/layout.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import { RedisEndpoint } from '../exchange/redis-endpoint.ts';
 import { SharedMemoryLink } from '../exchange/shared-memory-link.ts';
+import { StepServer } from '../exchange/step-server.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
@@ -67,14 +68,13 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     wait: 'yield',
     overdueAfterMs: OVERDUE_AFTER_MS,
   });
+  const server = new StepServer({ host: host.id, shape, instances, placementVersion: placement.version });
   const endpoint = new RedisEndpoint({
     host: host.id,
     model: options.model.name,
-    shape,
+    server,
     receiver: host.redis.duplicate(),
     sender: host.redis,
-    instances,
-    placementVersion: placement.version,
   });
   await host.announce();
   host.log(`expert instances ${pool.instances.map((instance) => instance.id).join(', ')} are ready`);

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { gatewayCommand } from './commands/gateway.ts';
 import { hostCommand } from './commands/host.ts';
+import { placementCommand } from './commands/placement.ts';
 import { statusCommand } from './commands/status.ts';
 import { upCommand } from './commands/up.ts';
 import { runMain } from './run-main.ts';
@@ -10,7 +11,7 @@ const program = new Command('janus')
   .description(packageJson.description)
   .version(packageJson.version)
   .showHelpAfterError('(add --help to see what there is)');
-for (const command of [upCommand(), hostCommand(), gatewayCommand(), statusCommand()]) {
+for (const command of [upCommand(), hostCommand(), gatewayCommand(), statusCommand(), placementCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -30,6 +30,12 @@ export const membersKey = (model: string): string => `janus:{${model}}:members`;
 export const hostKey = (model: string, host: string): string => `janus:{${model}}:host:${host}`;
 /** String: JSON of the `Placement` in force. */
 export const placementKey = (model: string): string => `janus:{${model}}:placement`;
+/** Hash: attention instance → window of the routing that it saw, encoded as in `placement/trace-codec.ts`. */
+export const activationTraceKey = (model: string): string => `janus:{${model}}:activation-trace`;
+/** Sorted set: attention instance by Unix time in ms at which it stored its window. */
+export const activationTraceTimesKey = (model: string): string => `janus:{${model}}:activation-trace-times`;
+/** A window that was not stored anew for this long is dropped. */
+export const ACTIVATION_TRACE_TTL_MS = 300_000;
 
 /** List of layer-step frames for one expert host. */
 export const dispatchListKey = (model: string, host: string): string => `janus:{${model}}:dispatch:${host}`;

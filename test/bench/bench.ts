@@ -11,6 +11,7 @@ export interface Benchmark {
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   exchange: () => import('./exchange.ts'),
   overhead: () => import('./overhead.ts'),
+  placement: () => import('./placement.ts'),
   scheduler: () => import('./scheduler.ts'),
 };
 

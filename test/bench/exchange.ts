@@ -12,7 +12,7 @@ import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { InstanceThreads } from '../support/exchange/instance-threads.ts';
 import { fillStep } from '../support/exchange/link-harness.ts';
-import type { RedisPeerOptions } from '../support/exchange/redis-peer.ts';
+import type { PeerOptions } from '../support/exchange/peer.ts';
 import { BehaviourSwitch } from '../support/exchange/test-expert.ts';
 
 const HOST = 'peer';
@@ -167,7 +167,7 @@ async function openSharedMemory(size: Size): Promise<OpenLink> {
 /** As between hosts: the peer is a process, with an endpoint on its main thread. */
 async function openRedis(address: string, size: Size): Promise<OpenLink> {
   const shape = shapeOf(size);
-  const options: Omit<RedisPeerOptions, 'behaviour'> = {
+  const options: Omit<PeerOptions, 'behaviour'> = {
     redis: address,
     host: HOST,
     placement: placementOf(size),

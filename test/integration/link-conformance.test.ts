@@ -25,6 +25,7 @@ import {
 } from '../support/exchange/link-harness.ts';
 import { startRedisHarness } from '../support/exchange/redis-harness.ts';
 import { startSharedMemoryHarness } from '../support/exchange/shared-memory-harness.ts';
+import { startSocketHarness } from '../support/exchange/socket-harness.ts';
 import { SLOW_MS } from '../support/exchange/test-expert.ts';
 import { useRedis } from '../support/redis.ts';
 
@@ -40,6 +41,8 @@ const harnesses: readonly { name: string; start: StartHarness; blocks?: true }[]
   { name: 'shared memory, yielding', start: (options) => startSharedMemoryHarness('yield', options) },
   { name: 'Redis over TCP', start: (options) => startRedisHarness(redis.url, options) },
   { name: 'Redis over a Unix socket', start: (options) => startRedisHarness(redis.socketPath, options) },
+  { name: 'Unix socket', start: (options) => startSocketHarness('unix', options) },
+  { name: 'TCP', start: (options) => startSocketHarness('tcp', options) },
 ];
 
 /** Bound for steps that are to be answered: far over what the busiest machine takes. */

@@ -10,6 +10,7 @@ import {
 } from '../../gpu-pool/exchange/link.ts';
 import { RedisEndpoint } from '../../gpu-pool/exchange/redis-endpoint.ts';
 import { RedisAnswers, RedisLink } from '../../gpu-pool/exchange/redis-link.ts';
+import { StepServer } from '../../gpu-pool/exchange/step-server.ts';
 import {
   dispatchBytes,
   FRAME_HEADER_BYTES,
@@ -269,15 +270,8 @@ function openEndpoint(
     close: async () => {},
   } as const;
   const placementVersion = PLACEMENT_VERSION;
-  return new RedisEndpoint({
-    host: HOST,
-    model: MODEL,
-    shape: SHAPE,
-    receiver,
-    sender,
-    instances,
-    placementVersion,
-  });
+  const server = new StepServer({ host: HOST, shape: SHAPE, instances, placementVersion });
+  return new RedisEndpoint({ host: HOST, model: MODEL, server, receiver, sender });
 }
 
 /** A second link to the same host, as of another attention instance or of the same one after a restart. */

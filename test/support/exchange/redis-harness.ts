@@ -13,7 +13,7 @@ import {
   PLACEMENT_VERSION,
   SHAPE,
 } from './link-harness.ts';
-import type { RedisPeerOptions } from './redis-peer.ts';
+import type { PeerOptions } from './peer.ts';
 import { BehaviourSwitch } from './test-expert.ts';
 
 /** Names of connections in Redis' list of clients, by which a test can kill them. */
@@ -35,7 +35,7 @@ export async function startRedisHarness(url: string, options: HarnessOptions): P
   const redis = connect(url, 'test');
   await redis.flushall();
   const behaviour = BehaviourSwitch.allocate();
-  const data: RedisPeerOptions = {
+  const data: PeerOptions = {
     redis: url,
     host: HOST,
     placement: harnessPlacement(instances, peerVersion),
@@ -44,7 +44,7 @@ export async function startRedisHarness(url: string, options: HarnessOptions): P
     doubleAnswers: options.doubleAnswers ?? false,
     connectionName: 'peer',
   };
-  const peer = new Worker(new URL('./redis-peer-thread.ts', import.meta.url), { workerData: data });
+  const peer = new Worker(new URL('./peer-thread.ts', import.meta.url), { workerData: data });
   await once(peer, 'message');
   const sender = connect(url, 'link-sender');
   const attention = `attention-${started++}`;

@@ -1,0 +1,101 @@
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { publishPlacement, readPlacement } from '../../../gpu-pool/host/placement-store.ts';
+import { storeTrace } from '../../../gpu-pool/host/trace-store.ts';
+import { hostKey, membersKey } from '../../../shared/protocol/keys.ts';
+import type { HostRecord } from '../../../shared/protocol/member.ts';
+import { usePrograms } from '../../../test/support/program.ts';
+import { useRedis } from '../../../test/support/redis.ts';
+import { inForce, skewedTrace } from '../placement/placement.fixture.ts';
+import { planPlacement } from '../placement/plan-placement.ts';
+import { putInForce } from '../placement/put-in-force.ts';
+
+const MODEL = 'dictionary-moe';
+const server = useRedis();
+const janus = usePrograms('infra/cli/janus.ts');
+let redis: Redis;
+
+beforeAll(() => {
+  redis = new Redis(server.url);
+});
+beforeEach(async () => {
+  await redis.flushall();
+  for (const host of ['host-0', 'host-1']) {
+    const record: Partial<HostRecord> = {
+      host,
+      role: 'experts',
+      weightForm: 'int4',
+      attention: [],
+      experts: [],
+    };
+    await redis.sadd(membersKey(MODEL), host);
+    await redis.set(hostKey(MODEL, host), JSON.stringify(record));
+  }
+  await publishPlacement(redis, inForce, 0);
+});
+afterAll(() => redis.disconnect());
+
+const run = (...args: string[]) => janus(['placement', ...args], { REDIS_URL: server.url }).ended;
+
+describe('janus placement', () => {
+  it('shows the placement in force with and without a trace', async () => {
+    const before = JSON.parse((await run('show', '--json')).stdout);
+    expect(before).toMatchObject({
+      version: 3,
+      aMax: [],
+      instances: [{ id: 0, meanActivated: null }, {}, {}, {}],
+    });
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const after = await run('show');
+    expect(after.stdout).toMatch(/expected a_max, from 768 tokens/);
+  });
+
+  it('plans without a change to Redis, within the bound on bytes', async () => {
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const planned = await run('plan', '--json', '--max-move-bytes', '1M');
+    expect(planned).toMatchObject({ status: 0, stderr: '' });
+    const { moves, movedBytes, placement } = JSON.parse(planned.stdout);
+    expect(placement.version).toBe(4);
+    expect(moves.length).toBeGreaterThan(0);
+    expect(movedBytes).toBeLessThanOrEqual(2 ** 20);
+    expect(await readPlacement(redis, MODEL)).toEqual(inForce);
+  });
+
+  it('applies what it plans: the same seed gives the same placement', async () => {
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const { placement } = JSON.parse((await run('plan', '--json', '--seed', '5')).stdout);
+    const applied = await run('apply', '--seed', '5');
+    expect(applied.stdout).toContain('version 4 is in force');
+    expect(await readPlacement(redis, MODEL)).toEqual(placement);
+  });
+
+  it('leaves the version as it is where the bound lets nothing move', async () => {
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const applied = await run('apply', '--max-move-bytes', '0', '--json');
+    expect(JSON.parse(applied.stdout)).toMatchObject({ applied: false, moves: [] });
+    expect(await readPlacement(redis, MODEL)).toEqual(inForce);
+  });
+
+  it('tells whoever comes second that another placement is in force, also one of the same number', async () => {
+    const options = { expertBytes: 1, capacity: undefined, maxMoveBytes: undefined };
+    const [first, second] = [1, 2].map((seed) => planPlacement(inForce, skewedTrace(), { ...options, seed }));
+    await putInForce(redis, first!);
+    await expect(putInForce(redis, second!)).rejects.toThrow(/placement version 4 .* since .* version 3/);
+    expect(await readPlacement(redis, MODEL)).toEqual(first!.placement);
+  });
+
+  it.each([
+    ['there is no trace', async () => {}, /no activation trace of dictionary-moe/],
+    [
+      'a host is gone',
+      () => redis.del(hostKey(MODEL, 'host-1')),
+      /Host host-1 of placement version 3 is gone/,
+    ],
+    ['there is no placement', () => redis.flushall(), /No placement of dictionary-moe/],
+  ])('says what to do when %s', async (_, prepare, message) => {
+    await prepare();
+    const { status, stderr } = await run('plan');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(message);
+  });
+});
