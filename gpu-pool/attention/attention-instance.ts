@@ -5,6 +5,7 @@ import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
 import { unavailable } from './failure.ts';
+import type { TraceMemory } from './trace-sampler.ts';
 import type {
   AttentionCommand,
   AttentionReport,
@@ -29,6 +30,8 @@ const keyOf = (requestId: string, choice: number): string => `${requestId}/${cho
 export class AttentionInstance {
   readonly id: string;
   readonly slots: number;
+  /** Window of its routing results, written by its thread. */
+  readonly trace: TraceMemory;
   state: InstanceState = 'loading';
   /** Resolves when the model is loaded. @throws JanusError when it cannot be */
   readonly ready: Promise<void>;
@@ -48,6 +51,7 @@ export class AttentionInstance {
     const data: AttentionWorkerData = { ...start, stepCounter: new SharedArrayBuffer(4) };
     this.id = data.id;
     this.slots = data.limits.slots;
+    this.trace = data.trace;
     this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
     keepTelemetryOff();

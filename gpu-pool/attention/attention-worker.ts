@@ -39,6 +39,7 @@ function load(): { engine: Engine; exchange: Exchange } {
   const model = AttentionModel.load(config, checkpointWeights(checkpoint), {
     weightForm,
     maxRows: tokenBudget,
+    gate: data.gate,
   });
   const exchange = openExchange(data, config, checkpoint);
   checkpoint.close();
@@ -62,9 +63,8 @@ function load(): { engine: Engine; exchange: Exchange } {
 }
 
 function report(engine: Engine, exchange: Exchange): void {
-  const links = exchange.links.map((link) => ({ ...link.statistics, host: link.host, kind: link.kind }));
   const { slotsInUse, waiting } = engine;
-  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, links } });
+  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, links: exchange.statistics } });
   events = [];
   ended = [];
 }
@@ -80,14 +80,22 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
     for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
       if (command.kind === 'stop') {
         engine.failAll(unavailable('This attention host is stopping; send the request again.'));
+        exchange.setActive?.(false);
         return report(engine, exchange);
       }
       if (command.kind === 'submit') engine.submit(command.job, command.emitted);
       else engine.cancel(command.requestId);
     }
-    if (await engine.step()) Atomics.add(steps, 0, 1);
+    if (!engine.idle) {
+      exchange.setActive?.(true);
+      exchange.beginStep?.();
+      await engine.step();
+      exchange.endStep?.();
+      Atomics.add(steps, 0, 1);
+    }
     if (events.length > 0 || ended.length > 0) report(engine, exchange);
     if (!engine.idle || inbox.length > 0) continue;
+    exchange.setActive?.(false);
     await new Promise<void>((resolve) => {
       wake = resolve;
     });

@@ -102,25 +102,24 @@ export class Engine {
     this.#fillSlots();
   }
 
-  /** Computes one step of the batch; false when there is no work. */
-  async step(): Promise<boolean> {
+  /** Computes one step of the batch. Does nothing when there is no work. */
+  async step(): Promise<void> {
     const { forwardPass, limits } = this.#parts;
     this.#fillSlots();
     const running = this.#running;
     const total = planStep(running, limits, this.#turn, this.#rows);
-    if (total === 0) return false;
+    if (total === 0) return;
     try {
       await forwardPass.run(running, this.#rows, total);
     } catch (error) {
       this.#failStep(running, error);
-      return true;
+      return;
     }
     for (const [index, sequence] of running.entries()) {
       if (this.#rows[index] === 0) continue;
       const logits = forwardPass.logits(index);
       if (logits !== undefined) this.#sample(sequence, logits);
     }
-    return true;
   }
 
   /** Fails everything that waits or runs, for instance because the host stops. */

@@ -1,10 +1,14 @@
 import type { StepLimits } from '../../shared/batching/plan-step.ts';
+import type { GatePlacement } from '../../shared/model/config.ts';
+import type { ExchangeAddress } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
+import type { ExchangeStatistics } from '../exchange/exchange.ts';
+import type { ExchangeMode } from '../exchange/exchange-options.ts';
 import type { SharedExchange } from '../exchange/lane-memory.ts';
-import type { LinkStatistics } from '../exchange/link.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import type { TraceMemory } from './trace-sampler.ts';
 
 /** Where an attention instance finds its experts. */
 export type ExpertSource =
@@ -17,9 +21,23 @@ export type ExpertSource =
       /** This host's own expert instances, if it has any, and the lane that belongs to this attention instance. */
       readonly local: { readonly shared: SharedExchange; readonly lane: number } | null;
       readonly redisUrl: string;
+      readonly mode: ExchangeMode;
+      /** Node of this host, and where the expert hosts listen, by their ids. */
+      readonly node: string;
+      readonly addresses: Readonly<Record<string, ExchangeAddress | null>>;
+      /** Memory by which the attention instances of this host step together; null where each goes alone. */
+      readonly round: RoundSource | null;
       /** Upper bound of the wait for the answer to one layer step. */
       readonly overdueAfterMs: number;
     };
+
+/** One instance's place among those of its host that step together. */
+export interface RoundSource {
+  readonly memory: SharedArrayBuffer;
+  readonly index: number;
+  /** Rows of each instance. */
+  readonly rows: readonly SharedArrayBuffer[];
+}
 
 export interface AttentionLimits extends StepLimits {
   /** KV slots: sequences that run at once. */
@@ -35,6 +53,9 @@ export interface AttentionWorkerData {
   readonly model: ModelSource;
   readonly limits: AttentionLimits;
   readonly experts: ExpertSource;
+  readonly gate: GatePlacement;
+  /** Window of routing results that the host stores. */
+  readonly trace: TraceMemory;
   /** One 32-bit word: steps since the start, for those who cannot wait for a report. */
   readonly stepCounter: SharedArrayBuffer;
 }
@@ -55,7 +76,7 @@ export interface EndedSequence {
 export interface AttentionStatistics {
   readonly slotsInUse: number;
   readonly waiting: number;
-  readonly links: readonly (LinkStatistics & { readonly host: string; readonly kind: string })[];
+  readonly links: readonly ExchangeStatistics[];
 }
 
 export type AttentionReport =

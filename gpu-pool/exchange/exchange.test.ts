@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
-import { allocateStep, type Exchange, PooledExchange } from './exchange.ts';
+import { allocateStep, type Exchange, PooledExchange, type PooledExchangeOptions } from './exchange.ts';
 import { type ExpertLink, emptyStatistics, PeerLostError } from './link.ts';
 import { MonolithExchange } from './monolith.ts';
 
@@ -48,9 +48,19 @@ class ManualLink implements ExpertLink {
   }
 }
 
+const pooled = (links: readonly ExpertLink[], options: Partial<PooledExchangeOptions> = {}): PooledExchange =>
+  new PooledExchange({
+    step: allocateStep(shape),
+    shape,
+    placement,
+    destinations: links.map((link, id) => ({ instances: [id], link })),
+    gated: true,
+    ...options,
+  });
+
 function open(): { exchange: Exchange; links: ManualLink[] } {
   const links = hosts.map((host) => new ManualLink(host));
-  return { exchange: new PooledExchange(allocateStep(shape), shape, placement, links), links };
+  return { exchange: pooled(links), links };
 }
 
 describe('an exchange with several hosts', () => {
@@ -91,9 +101,10 @@ describe('an exchange with several hosts', () => {
   test('closes its links, then what they share', async () => {
     const links = hosts.map((host) => new ManualLink(host));
     const closedBefore: boolean[] = [];
-    const exchange = new PooledExchange(allocateStep(shape), shape, placement, links, async () => {
+    const closeConnections = async () => {
       closedBefore.push(...links.map((link) => link.closed));
-    });
+    };
+    const exchange = pooled(links, { closeConnections });
     await exchange.close();
     expect(closedBefore).toEqual([true, true, true]);
   });
@@ -111,5 +122,5 @@ test('the monolith computes the same step without links', async () => {
   // Row 0: 1·(5x + 4) + 2·4; row 1: ½·(2x + 4) + ¼·(5x + 4).
   expect([...output.subarray(0, 4)]).toEqual([17, 22, 9.75, 12]);
   expect(exchange.aMax).toBe(3);
-  expect(exchange.links).toEqual([]);
+  expect(exchange.statistics).toEqual([]);
 });

@@ -1,55 +1,91 @@
+import type { Regime } from '../../shared/exchange/regime-chooser.ts';
+import { ALL_INSTANCES, stepBytes } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { addShare } from './combine.ts';
-import type { ExpertLink } from './link.ts';
+import { ExchangeError, type ExpertLink, type LinkStatistics, StalePlacementError } from './link.ts';
 
 /** What the attention engine sees of the expert pool: memory for one layer step, and a call that runs it. */
 export interface Exchange {
   /** Memory into which the engine writes rows, ids and weights before `run`. */
   readonly step: LayerStep;
-  /** Largest number of activated experts on one instance of the last layer step. */
+  /** Largest number of activated experts on one instance of the last layer step; 0 where the expert hosts gate. */
   readonly aMax: number;
-  readonly links: readonly ExpertLink[];
+  /** What each way to experts measured. */
+  readonly statistics: readonly ExchangeStatistics[];
+  /** Called with true when the instance has work, and with false when it has none. */
+  setActive?(active: boolean): void;
+  /** Called around the layers of one step of the engine. */
+  beginStep?(): void;
+  endStep?(): void;
   /** Runs the layer step that stands in `step` and leaves the MoE output `[T, H]` in `output`. */
   run(layer: number, rows: number, output: Float32Array): Promise<void>;
   close(): Promise<void>;
 }
 
+/** What one way to experts measured, and to whom it leads. */
+export interface ExchangeStatistics extends LinkStatistics {
+  readonly host: string;
+  readonly kind: string;
+}
+
+/** One receiver of layer steps: a host, or in the one-phase exchange a single instance of it. */
+export interface Destination {
+  /** Instances of the placement whose shares it answers. */
+  readonly instances: readonly number[];
+  readonly link: ExpertLink;
+}
+
+/** The other regime of the second phase: one frame for all hosts. */
+export interface Relay {
+  readonly statistics: LinkStatistics;
+  exchange(step: LayerStep, to: readonly number[], outputs: readonly Float32Array[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Decides, step by step, whether it goes directly or through the relay. */
+export interface RegimePolicy {
+  choose(bytes: number): Regime;
+  record(regime: Regime, bytes: number, tookUs: number): void;
+}
+
+export interface PooledExchangeOptions {
+  /** Memory of the layer step: the lane of a shared-memory link, so that nothing is copied, or plain arrays. */
+  readonly step: LayerStep;
+  readonly shape: LayerStepShape;
+  readonly placement: Placement;
+  /** In host order; shares are added in this order. */
+  readonly destinations: readonly Destination[];
+  /** False where the expert hosts gate. */
+  readonly gated: boolean;
+  /** Absent where steps only go directly. */
+  readonly relay?: { readonly relay: Relay; readonly policy: RegimePolicy };
+  /** Told each step's routing, where the attention side gates. */
+  readonly sampler?: { sample(layer: number, expertIds: Int32Array, rows: number): void };
+  /** Ends what the links share, after they are closed. */
+  readonly closeConnections?: () => Promise<void>;
+}
+
 /**
- * Sends each layer step once to every expert host that has an activated expert, and adds the hosts' shares in host order.
- * Which hosts those are follows from the same deterministic schedule that the hosts compute for themselves.
+ * Sends each layer step once to every destination that has an activated expert, and adds their shares in host order. Which
+ * those are follows from the same deterministic schedule that the hosts compute for themselves; where the hosts gate, it
+ * is all of them.
  */
 export class PooledExchange implements Exchange {
   readonly step: LayerStep;
-  readonly links: readonly ExpertLink[];
-  readonly #shape: LayerStepShape;
-  readonly #closeConnections: () => Promise<void>;
-  readonly #placement: Placement;
+  readonly #options: PooledExchangeOptions;
   readonly #scheduler: Scheduler;
   readonly #indexes: readonly LayoutIndex[];
+  /** Share `[maxRows, H]` of each destination but for the first, whose share is the output's beginning. */
   readonly #shares: readonly Float32Array[];
-  readonly #instancesOf: readonly (readonly number[])[];
 
-  /**
-   * @param step memory of the layer step: the lane of a shared-memory link, so that nothing is copied, or plain arrays
-   * @param links one per expert host of the placement, in host order
-   * @param closeConnections ends what the links share, after they are closed
-   */
-  constructor(
-    step: LayerStep,
-    shape: LayerStepShape,
-    placement: Placement,
-    links: readonly ExpertLink[],
-    closeConnections: () => Promise<void> = async () => {},
-  ) {
+  constructor(options: PooledExchangeOptions) {
+    const { step, shape, placement, destinations } = options;
     this.step = step;
-    this.#closeConnections = closeConnections;
-    this.#shape = shape;
-    this.links = links;
-    this.#placement = placement;
+    this.#options = options;
     this.#scheduler = schedulerOf(placement, {
       maxTokens: shape.maxRows,
       topK: shape.expertsPerToken,
@@ -57,48 +93,99 @@ export class PooledExchange implements Exchange {
       instances: placement.instances.length,
     });
     this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
-    this.#instancesOf = links.map((link) =>
-      placement.instances.filter((instance) => instance.host === link.host).map((instance) => instance.id),
-    );
-    this.#shares = links.slice(1).map(() => new Float32Array(shape.maxRows * shape.hiddenSize));
+    this.#shares = destinations.slice(1).map(() => new Float32Array(shape.maxRows * shape.hiddenSize));
   }
 
   get aMax(): number {
-    return this.#scheduler.aMax;
+    return this.#options.gated ? this.#scheduler.aMax : 0;
+  }
+
+  get statistics(): ExchangeStatistics[] {
+    const { destinations, relay } = this.#options;
+    const links = destinations.map(({ link }) => ({ ...link.statistics, host: link.host, kind: link.kind }));
+    return relay ? [...links, { ...relay.relay.statistics, host: 'all', kind: 'relay' }] : links;
   }
 
   async run(layer: number, rows: number, output: Float32Array): Promise<void> {
+    const { placement, gated, destinations, sampler } = this.#options;
     const { step } = this;
     step.layer = layer;
     step.rows = rows;
-    step.placementVersion = this.#placement.version;
-    this.#scheduler.schedule(this.#indexes[layer]!, step.expertIds, rows, this.#shape.expertsPerToken);
-    if (this.links.length === 1) return this.links[0]!.exchange(step, output);
-    await this.#runOnMany(step, rows, output);
+    step.gated = gated;
+    step.placementVersion = placement.version;
+    if (gated) {
+      const topK = this.#options.shape.expertsPerToken;
+      this.#scheduler.schedule(this.#indexes[layer]!, step.expertIds, rows, topK);
+      sampler?.sample(layer, step.expertIds, rows);
+    }
+    if (destinations.length === 1) return destinations[0]!.link.exchange(step, output);
+    const involved = this.#involved();
+    const outputs = [output, ...this.#shares];
+    await this.#send(step, involved, outputs);
+    this.#addShares(involved, output, rows);
   }
 
-  async #runOnMany(step: LayerStep, rows: number, output: Float32Array): Promise<void> {
-    const involved = this.links.map((_, host) => this.#isInvolved(host));
-    const sent = this.links.map((link, host) =>
-      involved[host] ? link.exchange(step, host === 0 ? output : this.#shares[host - 1]!) : undefined,
-    );
+  /** Positions of the destinations that have a share in the step, ascending. */
+  #involved(): number[] {
+    const { destinations, gated } = this.#options;
+    const positions = destinations.map((_, position) => position);
+    if (!gated) return positions;
+    const { load } = this.#scheduler;
+    return positions.filter((position) => destinations[position]!.instances.some((id) => load[id]! > 0));
+  }
+
+  async #send(step: LayerStep, involved: readonly number[], outputs: readonly Float32Array[]): Promise<void> {
+    const { relay, shape } = this.#options;
+    if (relay === undefined || involved.length < 2) return this.#sendDirectly(step, involved, outputs);
+    const bytes = stepBytes(step, shape);
+    const regime = relay.policy.choose(bytes);
+    const startedAtMs = performance.now();
+    if (regime === 'direct') await this.#sendDirectly(step, involved, outputs);
+    else await this.#sendByRelay(relay.relay, step, involved, outputs);
+    relay.policy.record(regime, bytes, (performance.now() - startedAtMs) * 1_000);
+  }
+
+  /** A step that the relay cannot bring to an end is sent directly: computing it twice gives the same. */
+  async #sendByRelay(
+    relay: Relay,
+    step: LayerStep,
+    involved: readonly number[],
+    outputs: readonly Float32Array[],
+  ): Promise<void> {
+    try {
+      await relay.exchange(step, involved, outputs);
+    } catch (error) {
+      if (!(error instanceof ExchangeError) || error instanceof StalePlacementError) throw error;
+      await this.#sendDirectly(step, involved, outputs);
+    }
+  }
+
+  async #sendDirectly(
+    step: LayerStep,
+    involved: readonly number[],
+    outputs: readonly Float32Array[],
+  ): Promise<void> {
+    const { destinations } = this.#options;
+    const sent = involved.map((position) => destinations[position]!.link.exchange(step, outputs[position]!));
     // All links come to rest before an error is passed on: a late answer must not find the next step in its place.
     const settled = await Promise.allSettled(sent);
     const failed = settled.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
-    if (!involved[0]) output.fill(0, 0, rows * this.#shape.hiddenSize);
-    for (let host = 1; host < this.links.length; host++) {
-      if (involved[host]) addShare(output, this.#shares[host - 1]!, rows, this.#shape);
+  }
+
+  #addShares(involved: readonly number[], output: Float32Array, rows: number): void {
+    const { shape } = this.#options;
+    if (involved[0] !== 0) output.fill(0, 0, rows * shape.hiddenSize);
+    for (const position of involved) {
+      if (position > 0) addShare(output, this.#shares[position - 1]!, rows, shape);
     }
   }
 
-  #isInvolved(host: number): boolean {
-    return this.#instancesOf[host]!.some((instance) => this.#scheduler.load[instance]! > 0);
-  }
-
   async close(): Promise<void> {
-    await Promise.all(this.links.map((link) => link.close()));
-    await this.#closeConnections();
+    const { destinations, relay, closeConnections } = this.#options;
+    await Promise.all(destinations.map(({ link }) => link.close()));
+    await relay?.relay.close();
+    await closeConnections?.();
   }
 }
 
@@ -111,6 +198,8 @@ export function allocateStep(shape: LayerStepShape): LayerStep {
     attempt: 0,
     placementVersion: 0,
     rows: 0,
+    gated: true,
+    only: ALL_INSTANCES,
     hidden: new Float32Array(shape.maxRows * shape.hiddenSize),
     expertIds: new Int32Array(pairs),
     gateWeights: new Float32Array(pairs),

@@ -1,3 +1,4 @@
+import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
 import { allocateRowGroups, type RowGroupViews } from '../../shared/scheduler/row-groups.ts';
@@ -62,6 +63,8 @@ export class Lane implements LayerStep {
   readonly limits: SchedulerLimits;
   sequence = 0;
   attempt = 0;
+  gated = true;
+  only = ALL_INSTANCES;
   /** `[T, H]`, `[T, k]`, `[T, k]`: the layer step. */
   readonly hidden: Float32Array<SharedArrayBuffer>;
   readonly expertIds: Int32Array<SharedArrayBuffer>;

@@ -1,9 +1,11 @@
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 
-/** What a link measured since it was opened. Bytes and messages count both directions. */
+/** What a link measured since it was opened. `messages` and `bytes` count both directions. */
 export interface LinkStatistics {
   layerSteps: number;
   messages: number;
+  /** Messages that left this side; the others came back. */
+  messagesSent: number;
   bytes: number;
   /** Sum and largest of the round trips in microseconds: from the step in its memory to the output in its own. */
   totalRoundTripUs: number;
@@ -13,7 +15,15 @@ export interface LinkStatistics {
 }
 
 export function emptyStatistics(): LinkStatistics {
-  return { layerSteps: 0, messages: 0, bytes: 0, totalRoundTripUs: 0, maxRoundTripUs: 0, totalCombineUs: 0 };
+  return {
+    layerSteps: 0,
+    messages: 0,
+    messagesSent: 0,
+    bytes: 0,
+    totalRoundTripUs: 0,
+    maxRoundTripUs: 0,
+    totalCombineUs: 0,
+  };
 }
 
 /** Adds one layer step to `statistics`. */
@@ -21,11 +31,13 @@ export function recordRoundTrip(
   statistics: LinkStatistics,
   roundTripUs: number,
   combineUs: number,
-  messages: number,
+  messagesSent: number,
+  messagesReceived: number,
   bytes: number,
 ): void {
   statistics.layerSteps++;
-  statistics.messages += messages;
+  statistics.messages += messagesSent + messagesReceived;
+  statistics.messagesSent += messagesSent;
   statistics.bytes += bytes;
   statistics.totalRoundTripUs += roundTripUs;
   statistics.totalCombineUs += combineUs;

@@ -11,7 +11,7 @@ import { Lane, type LaneOptions } from './lane.ts';
  * pools costs, and for whether it changes a single token.
  */
 export class MonolithExchange implements Exchange {
-  readonly links = [];
+  readonly statistics = [];
   readonly step: Lane;
   readonly #scheduler: AebsScheduler;
   readonly #groups: RowGroups;

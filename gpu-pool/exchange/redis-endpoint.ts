@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import type { FrameHeader } from '../../shared/protocol/frame.ts';
 import { answerListKey, dispatchListKey } from '../../shared/protocol/keys.ts';
+import { joinAnswer } from './redis-relay.ts';
 import type { StepServer } from './step-server.ts';
 
 /** Seconds after which answers that their attention instance never came to fetch disappear. */
@@ -15,6 +17,8 @@ const CLOSE_LIMIT_MS = 2_000;
 export interface RedisEndpointOptions {
   readonly host: string;
   readonly model: string;
+  /** Position of this host among the hosts of the placement. */
+  readonly hostIndex: number;
   readonly server: StepServer;
   /** Connection for this endpoint alone, because it blocks; closed with it. */
   readonly receiver: Redis;
@@ -41,9 +45,10 @@ export class RedisEndpoint {
 
   async #receive(): Promise<void> {
     while (!this.#closed) {
+      await this.#options.server.free();
       const frame = await this.#take();
       if (frame === undefined || this.#closed) continue;
-      await this.#options.server.serve(frame, (attention, answer) => this.#reply(attention, answer));
+      void this.#options.server.serve(frame, (request, answer) => this.#reply(request, answer));
     }
   }
 
@@ -57,11 +62,12 @@ export class RedisEndpoint {
     }
   }
 
-  async #reply(attention: string, answer: Buffer): Promise<void> {
-    const { sender, model } = this.#options;
-    this.#answered.add(attention);
-    // An answer that Redis does not take is like a lost one: its sender asks again.
-    await sender.rpush(answerListKey(model, attention), answer).catch(() => {});
+  /** An answer that Redis does not take is like a lost one: its sender asks again. */
+  async #reply(request: FrameHeader, answer: Buffer): Promise<void> {
+    const { sender, model, hostIndex } = this.#options;
+    if (request.gather > 0) return joinAnswer(sender, model, request, hostIndex, answer).catch(() => {});
+    this.#answered.add(request.attention);
+    await sender.rpush(answerListKey(model, request.attention), answer).catch(() => {});
   }
 
   /** A list that was emptied is gone, and its limit with it: so the limit is set again as long as there are answers. */

@@ -1,10 +1,12 @@
 import type { Redis } from 'ioredis';
 import {
+  ALL_INSTANCES,
   dispatchBytes,
   type FrameHeader,
   FrameKind,
+  stepBytes,
   writeDispatchBody,
-  writeHeader,
+  writeDispatchHeader,
 } from '../../shared/protocol/frame.ts';
 import { dispatchListKey, hostKey } from '../../shared/protocol/keys.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
@@ -43,6 +45,8 @@ export interface RedisLinkOptions {
   /** Connection for sending. It may be shared with other links, but must never block. */
   readonly sender: Redis;
   readonly answers: RedisAnswers;
+  /** Instance of the host whose share alone this link asks for; all of the host's when absent. */
+  readonly only?: number;
   /** A step that is not answered for this long ends with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
 }
@@ -117,7 +121,7 @@ export class RedisLink implements ExpertLink {
     const sent: Sent = {
       step,
       sequence: answers.takeSequence(),
-      bytes: dispatchBytes(step.rows, shape),
+      bytes: stepBytes(step, shape),
       startedAtMs,
       sends: 0,
       queuedAtMs: startedAtMs,
@@ -152,17 +156,12 @@ export class RedisLink implements ExpertLink {
   #send(sent: Sent): void {
     const { attention, shape, sender } = this.#options;
     const frame = this.#frame.subarray(0, sent.bytes);
-    writeHeader(frame, {
-      kind: FrameKind.dispatch,
-      sequence: sent.sequence,
-      layer: sent.step.layer,
-      attempt: sent.sends,
-      placementVersion: sent.step.placementVersion,
-      rows: sent.step.rows,
-      hiddenSize: shape.hiddenSize,
-      expertsPerToken: shape.expertsPerToken,
+    writeDispatchHeader(frame, sent.step, shape, {
       attention,
-      combineUs: 0,
+      sequence: sent.sequence,
+      attempt: sent.sends,
+      gather: 0,
+      only: this.#options.only ?? ALL_INSTANCES,
     });
     sent.sends++;
     sent.queuedAtMs = performance.now();
@@ -235,6 +234,6 @@ export class RedisLink implements ExpertLink {
     this.#meanRoundTripMs = mean === 0 ? roundTripMs : mean + (roundTripMs - mean) * ROUND_TRIP_SMOOTHING;
     if (header.kind !== FrameKind.answer) return;
     const bytes = sent.sends * sent.bytes + frame.byteLength;
-    recordRoundTrip(this.statistics, roundTripMs * 1_000, header.combineUs, sent.sends + 1, bytes);
+    recordRoundTrip(this.statistics, roundTripMs * 1_000, header.combineUs, sent.sends, 1, bytes);
   }
 }

@@ -1,4 +1,5 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
@@ -31,7 +32,18 @@ export interface SharedMemoryLinkOptions {
   readonly wait: 'block' | 'yield';
   /** An instance that is alive but silent for this long ends the step with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
+  /** Routes steps that were sent without a routing; absent where the attention side always gates. */
+  readonly gate?: Gate;
 }
+
+/** Picks experts for the rows of a layer: from hidden `[T, H]` to ids and weights `[T, k]`. */
+export type Gate = (
+  layer: number,
+  hidden: Float32Array,
+  rows: number,
+  expertIds: Int32Array,
+  gateWeights: Float32Array,
+) => void;
 
 /** Longest single wait before the life signs are looked at again. */
 const WAIT_SLICE_MS = 100;
@@ -76,16 +88,17 @@ export class SharedMemoryLink implements ExpertLink {
       const waiting = this.#waitForAll();
       if (waiting !== undefined) await waiting;
       this.#checkOutcomes();
-      const { memory } = this.#options;
       const answeredAtMs = performance.now();
-      this.#combiner.combine(this.lane, memory.firstInstance, memory.instances, output);
+      const { first, count } = this.#asked;
+      this.#combiner.combine(this.lane, first, count, output);
       const endedAtMs = performance.now();
       const combineUs = (endedAtMs - answeredAtMs) * 1_000;
       recordRoundTrip(
         this.statistics,
         (endedAtMs - startedAtMs) * 1_000,
         combineUs,
-        2 * asked,
+        asked,
+        asked,
         this.#bytes(),
       );
     } finally {
@@ -98,6 +111,21 @@ export class SharedMemoryLink implements ExpertLink {
     this.lane.wakeSender();
   }
 
+  /** Largest number of activated experts on one instance of this host in the last step. */
+  get aMax(): number {
+    const { first, count } = this.#asked;
+    let largest = 0;
+    for (let i = first; i < first + count; i++) largest = Math.max(largest, this.#scheduler.load[i]!);
+    return largest;
+  }
+
+  /** Instances whose shares the step in the lane asks for. */
+  get #asked(): { first: number; count: number } {
+    const { firstInstance, instances } = this.#options.memory;
+    const { only } = this.lane;
+    return only === ALL_INSTANCES ? { first: firstInstance, count: instances } : { first: only, count: 1 };
+  }
+
   /** Errors that leave the step under way, and the lane, as they are. */
   #refuse(step: LayerStep): void {
     const { placement } = this.#options;
@@ -107,6 +135,20 @@ export class SharedMemoryLink implements ExpertLink {
     if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
     if (step.placementVersion !== placement.version) {
       throw new StalePlacementError(this.host, step.placementVersion, placement.version);
+    }
+    const { firstInstance, instances } = this.#options.memory;
+    if (
+      step.only !== ALL_INSTANCES &&
+      !(step.only >= firstInstance && step.only < firstInstance + instances)
+    ) {
+      throw new JanusError(
+        `Layer step for expert instance ${step.only}, which host ${this.host} does not have.`,
+      );
+    }
+    if (!step.gated && this.#options.gate === undefined) {
+      throw new JanusError(
+        `Layer step without a routing: expert host ${this.host} does not gate; start it with --gate experts.`,
+      );
     }
     if (this.#indexes[step.layer] === undefined) {
       throw new JanusError(
@@ -123,9 +165,16 @@ export class SharedMemoryLink implements ExpertLink {
       lane.rows = step.rows;
       lane.layer = step.layer;
       lane.placementVersion = step.placementVersion;
+      lane.only = step.only;
+      lane.gated = step.gated;
       lane.hidden.set(step.hidden.subarray(0, step.rows * hiddenSize));
-      lane.expertIds.set(step.expertIds.subarray(0, step.rows * expertsPerToken));
-      lane.gateWeights.set(step.gateWeights.subarray(0, step.rows * expertsPerToken));
+      if (step.gated) {
+        lane.expertIds.set(step.expertIds.subarray(0, step.rows * expertsPerToken));
+        lane.gateWeights.set(step.gateWeights.subarray(0, step.rows * expertsPerToken));
+      }
+    }
+    if (!lane.gated) {
+      this.#options.gate?.(lane.layer, lane.hidden, lane.rows, lane.expertIds, lane.gateWeights);
     }
     const topK = lane.shape.expertsPerToken;
     this.#scheduler.schedule(this.#indexes[lane.layer]!, lane.expertIds, lane.rows, topK);
@@ -154,7 +203,9 @@ export class SharedMemoryLink implements ExpertLink {
   }
 
   #isNeeded(index: number): boolean {
-    return this.#scheduler.load[this.#options.memory.firstInstance + index]! > 0;
+    const instance = this.#options.memory.firstInstance + index;
+    const { only } = this.lane;
+    return (only === ALL_INSTANCES || only === instance) && this.#scheduler.load[instance]! > 0;
   }
 
   /**
@@ -229,10 +280,9 @@ export class SharedMemoryLink implements ExpertLink {
   /** Bytes that crossed between threads: the step once, and one row of output per (token, expert) of this host. */
   #bytes(): number {
     const { lane } = this;
-    const { firstInstance, instances } = this.#options.memory;
+    const { first, count } = this.#asked;
     const { hiddenSize, expertsPerToken } = lane.shape;
-    const pairs =
-      firstPosition(lane.groups, firstInstance + instances) - firstPosition(lane.groups, firstInstance);
+    const pairs = firstPosition(lane.groups, first + count) - firstPosition(lane.groups, first);
     return lane.rows * (hiddenSize * 4 + expertsPerToken * 8) + pairs * hiddenSize * 4;
   }
 }

@@ -1,14 +1,15 @@
 import { connect, type Socket } from 'node:net';
 import {
+  ALL_INSTANCES,
   answerBytes,
   dispatchBytes,
   FRAME_HEADER_BYTES,
   FRAME_TEXT_LIMIT_BYTES,
   type FrameHeader,
-  FrameKind,
   readHeader,
+  stepBytes,
   writeDispatchBody,
-  writeHeader,
+  writeDispatchHeader,
 } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { acceptAnswer } from './accept-answer.ts';
@@ -40,6 +41,8 @@ export interface SocketLinkOptions {
   readonly shape: LayerStepShape;
   /** What is said when a connection begins. */
   readonly hello: Omit<Hello, 'protocol' | 'hiddenSize' | 'expertsPerToken'>;
+  /** Instance of the host whose share alone this link asks for; all of the host's when absent. */
+  readonly only?: number;
   /** A step that is not answered for this long ends with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
 }
@@ -105,9 +108,9 @@ export class SocketLink implements ExpertLink {
         this.#connection ??= await this.#connect();
         const combineUs = await this.#sendOnce(this.#connection, step, output, startedAtMs);
         const roundTripUs = (performance.now() - startedAtMs) * 1_000;
-        const bytes = send * dispatchBytes(step.rows, this.#options.shape);
+        const bytes = send * stepBytes(step, this.#options.shape);
         const received = answerBytes(step.rows, this.#options.shape);
-        recordRoundTrip(this.statistics, roundTripUs, combineUs, send + 1, bytes + received);
+        recordRoundTrip(this.statistics, roundTripUs, combineUs, send, 1, bytes + received);
         return;
       } catch (error) {
         if (!(error instanceof BrokenConnection)) throw error;
@@ -125,21 +128,16 @@ export class SocketLink implements ExpertLink {
     startedAtMs: number,
   ): Promise<number> {
     const { shape, overdueAfterMs, hello } = this.#options;
-    const frame = this.#frame.subarray(0, dispatchBytes(step.rows, shape));
+    const frame = this.#frame.subarray(0, stepBytes(step, shape));
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#sequence = (this.#sequence + 1) >>> 0;
     writeDispatchBody(frame, step, shape);
-    writeHeader(frame, {
-      kind: FrameKind.dispatch,
-      sequence: this.#sequence,
-      layer: step.layer,
-      attempt: 0,
-      placementVersion: step.placementVersion,
-      rows: step.rows,
-      hiddenSize: shape.hiddenSize,
-      expertsPerToken: shape.expertsPerToken,
+    writeDispatchHeader(frame, step, shape, {
       attention: hello.attention,
-      combineUs: 0,
+      sequence: this.#sequence,
+      attempt: 0,
+      gather: 0,
+      only: this.#options.only ?? ALL_INSTANCES,
     });
     const overdue = setTimeout(() => {
       const waitedMs = performance.now() - startedAtMs;

@@ -13,39 +13,88 @@ import {
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { type ExpertLink, PeerLostError, StalePlacementError } from './link.ts';
 
+/** Way to this host's own instances; its lane is where incoming steps are put. */
+export type InstanceLink = ExpertLink & { readonly lane: LayerStep; readonly aMax: number };
+
 export interface StepServerOptions {
   readonly host: string;
+  /** Position of this host among the hosts of the placement. */
+  readonly hostIndex: number;
   readonly shape: LayerStepShape;
-  /** Way to this host's own instances. Its lane is where incoming steps are put. */
-  readonly instances: ExpertLink & { readonly lane: LayerStep };
+  /** One per lane: as many steps are computed at the same time. */
+  readonly instances: readonly InstanceLink[];
   /** Version of the placement that this host holds. */
   readonly placementVersion: number;
 }
 
 /** Sends an answer to whoever sent the frame; resolves when the answer's memory may be changed. Must not reject. */
-export type Reply = (attention: string, answer: Buffer) => Promise<void>;
+export type Reply = (request: FrameHeader, answer: Buffer) => Promise<void>;
 
 /**
- * Computes the layer steps that come from other hosts, over whichever link, one after the other: a frame is put into the
- * lane, the instances compute it in shared memory, and one payload goes back, the sum over all of them.
+ * Computes the layer steps that come from other hosts, over whichever link: a frame is put into a free lane, the instances
+ * compute it in shared memory, and one payload goes back, the sum over all of them. Steps of several senders are under
+ * way in as many lanes as there are; further ones wait in order of arrival.
  *
  * A frame that does not fit is answered with the reason. One that does not even say who sent it is dropped and counted.
  */
 export class StepServer {
-  readonly #options: StepServerOptions;
-  /** The largest answer; `#output` `[maxRows, H]` is its body, so that the sum is made where it is sent from. */
-  readonly #answer: Buffer;
-  readonly #output: Float32Array;
-  /** The last frame that came. */
-  #last: Promise<void> = Promise.resolve();
-  /** Pending while the last reply holds its memory. */
-  #replying: Promise<void> = Promise.resolve();
+  readonly #free: Station[];
+  /** Frames that wait for a lane: no more than there are senders, since each has one step under way. */
+  readonly #waiting: ((station: Station) => void)[] = [];
+  readonly #whenFree: (() => void)[] = [];
+  readonly #stations: readonly Station[];
   /** Frames that were no frames of this protocol. */
   unreadable = 0;
 
   constructor(options: StepServerOptions) {
+    this.#stations = options.instances.map((instances) => new Station(options, instances));
+    this.#free = [...this.#stations];
+  }
+
+  /** Resolves when everything that was served by now is answered. */
+  get idle(): Promise<unknown> {
+    return Promise.all(this.#stations.map((station) => station.idle));
+  }
+
+  /** Computes the step in `frame`, whose memory must stay until then, and replies. Resolves when the reply is on its way. */
+  async serve(frame: Buffer, reply: Reply): Promise<void> {
+    let header: FrameHeader;
+    try {
+      header = parseHeader(frame);
+    } catch {
+      this.unreadable++;
+      return;
+    }
+    const station =
+      this.#free.shift() ?? (await new Promise<Station>((resolve) => this.#waiting.push(resolve)));
+    await station.handle(frame, header, reply);
+    const next = this.#waiting.shift();
+    if (next !== undefined) return next(station);
+    this.#free.push(station);
+    for (const resolve of this.#whenFree.splice(0)) resolve();
+  }
+
+  /** Resolves when a lane is free: whoever reads frames from a list leaves them there until then. */
+  async free(): Promise<void> {
+    if (this.#free.length === 0) await new Promise<void>((resolve) => this.#whenFree.push(resolve));
+  }
+}
+
+/** One lane with the memory for its answer. */
+class Station {
+  readonly #options: StepServerOptions;
+  readonly #instances: InstanceLink;
+  /** The largest answer; `#output` `[maxRows, H]` is its body, so that the sum is made where it is sent from. */
+  readonly #answer: Buffer;
+  readonly #output: Float32Array;
+  #handling: Promise<void> = Promise.resolve();
+  /** Pending while the last reply holds its memory. */
+  #replying: Promise<void> = Promise.resolve();
+
+  constructor(options: StepServerOptions, instances: InstanceLink) {
     const { shape } = options;
     this.#options = options;
+    this.#instances = instances;
     this.#answer = Buffer.from(new ArrayBuffer(answerBytes(shape.maxRows, shape)));
     this.#output = new Float32Array(
       this.#answer.buffer,
@@ -54,25 +103,16 @@ export class StepServer {
     );
   }
 
-  /** Resolves when everything that was served by now is answered. */
   get idle(): Promise<void> {
-    return this.#last.then(() => this.#replying);
+    return this.#handling.then(() => this.#replying);
   }
 
-  /** Computes the step in `frame`, whose memory must stay until then, and replies. Resolves when the reply is on its way. */
-  serve(frame: Buffer, reply: Reply): Promise<void> {
-    this.#last = this.#last.then(() => this.#handle(frame, reply));
-    return this.#last;
+  handle(frame: Buffer, header: FrameHeader, reply: Reply): Promise<void> {
+    this.#handling = this.#handle(frame, header, reply);
+    return this.#handling;
   }
 
-  async #handle(frame: Buffer, reply: Reply): Promise<void> {
-    let header: FrameHeader;
-    try {
-      header = parseHeader(frame);
-    } catch {
-      this.unreadable++;
-      return;
-    }
+  async #handle(frame: Buffer, header: FrameHeader, reply: Reply): Promise<void> {
     // The answer before this one may still be on its way out of the buffer.
     await this.#replying;
     try {
@@ -86,9 +126,9 @@ export class StepServer {
 
   /** Leaves the host's share of the MoE output in `#output`; returns the time of the weighted sum in microseconds. */
   async #compute(frame: Buffer, header: FrameHeader): Promise<number> {
-    const { host, shape, instances, placementVersion } = this.#options;
+    const { host, shape, placementVersion } = this.#options;
     checkHeader(frame, header, shape);
-    if (header.kind !== FrameKind.dispatch) {
+    if (header.kind !== FrameKind.dispatch && header.kind !== FrameKind.activations) {
       throw new JanusError(
         `Exchange frame of kind ${header.kind} came to an expert host, which takes layer steps only.`,
       );
@@ -96,14 +136,15 @@ export class StepServer {
     if (header.placementVersion !== placementVersion) {
       throw new StalePlacementError(host, header.placementVersion, placementVersion);
     }
-    const step = instances.lane;
+    const { lane: step, statistics } = this.#instances;
     step.rows = header.rows;
     step.layer = header.layer;
     step.placementVersion = header.placementVersion;
+    step.gated = header.kind === FrameKind.dispatch;
+    step.only = header.only;
     readDispatchBody(frame, step, shape);
-    const { statistics } = instances;
     const combinedBeforeUs = statistics.totalCombineUs;
-    await instances.exchange(step, this.#output);
+    await this.#instances.exchange(step, this.#output);
     return statistics.totalCombineUs - combinedBeforeUs;
   }
 
@@ -125,8 +166,10 @@ export class StepServer {
     reply: Reply,
     heldVersion?: number,
   ): void {
+    const { hostIndex } = this.#options;
     const placementVersion = heldVersion ?? this.#options.placementVersion;
-    writeHeader(frame, { ...request, kind, combineUs, placementVersion });
-    this.#replying = reply(request.attention, frame);
+    const { aMax } = this.#instances;
+    writeHeader(frame, { ...request, kind, combineUs, placementVersion, hostIndex, aMax });
+    this.#replying = reply(request, frame);
   }
 }

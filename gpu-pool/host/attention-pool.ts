@@ -1,10 +1,14 @@
 import type { Redis } from 'ioredis';
+import type { GatePlacement } from '../../shared/model/config.ts';
+import type { TraceShape } from '../../shared/placement/trace.ts';
 import type { AttentionInstanceRecord } from '../../shared/protocol/member.ts';
 import { AttentionInstance } from '../attention/attention-instance.ts';
+import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-sampler.ts';
 import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import { RequestConsumer } from './request-consumer.ts';
 import { TokenStreamWriter } from './token-stream-writer.ts';
+import { startTraceStoring } from './trace-store.ts';
 
 export interface AttentionPoolOptions {
   readonly host: string;
@@ -13,9 +17,11 @@ export interface AttentionPoolOptions {
   readonly redis: Redis;
   readonly redisUrl: string;
   readonly instances: number;
+  readonly gate: GatePlacement;
+  readonly traceShape: TraceShape;
   /** Way to the experts of the attention instance at `index`. */
   readonly experts: (index: number) => ExpertSource;
-  readonly onLost: (instance: string) => void;
+  readonly onLost: (instance: string, index: number) => void;
 }
 
 /** Time that a draining pool lets its sequences finish. */
@@ -26,6 +32,7 @@ export class AttentionPool {
   readonly instances: readonly AttentionInstance[];
   readonly #options: AttentionPoolOptions;
   #consumer: RequestConsumer | undefined;
+  #stopTraces: (() => Promise<void>) | undefined;
 
   private constructor(options: AttentionPoolOptions, instances: readonly AttentionInstance[]) {
     this.#options = options;
@@ -41,8 +48,14 @@ export class AttentionPool {
     const { host, model, limits, redis } = options;
     const writer = new TokenStreamWriter(redis);
     const instances = Array.from({ length: options.instances }, (_, index) => {
-      const data = { id: `${host}-${index}`, model, limits, experts: options.experts(index) };
-      return new AttentionInstance(data, (events) => writer.write(events), options.onLost);
+      const experts = options.experts(index);
+      const trace = allocateTraceMemory(options.traceShape, DEFAULT_TRACE_SAMPLING.windowRows);
+      const data = { id: `${host}-${index}`, model, limits, experts, gate: options.gate, trace };
+      return new AttentionInstance(
+        data,
+        (events) => writer.write(events),
+        (id) => options.onLost(id, index),
+      );
     });
     const pool = new AttentionPool(options, instances);
     const loaded = await Promise.allSettled(instances.map((instance) => instance.ready));
@@ -65,6 +78,11 @@ export class AttentionPool {
       instances: this.instances,
       writer,
     });
+    this.#stopTraces = startTraceStoring({
+      redis,
+      model: model.name,
+      windows: () => this.instances.map((instance) => [instance.id, instance.trace] as const),
+    });
   }
 
   records(): AttentionInstanceRecord[] {
@@ -78,6 +96,7 @@ export class AttentionPool {
 
   /** Ends at once; sequences that still run fail as unavailable. */
   async stop(): Promise<void> {
+    await this.#stopTraces?.();
     await Promise.all(this.instances.map((instance) => instance.stop()));
     await this.#consumer?.close();
   }

@@ -1,8 +1,9 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { ModelConfig } from '../../shared/model/config.ts';
+import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
 import type { SchedulerName } from '../../shared/scheduler/scheduler.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
+import type { ExchangeOptions } from '../exchange/exchange-options.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 
 /** How one host process is to be started. */
@@ -20,9 +21,12 @@ export interface HostOptions {
   readonly capacity: number | null;
   /** Attention and experts in one thread, without an exchange (role `both`, one attention instance). */
   readonly monolith: boolean;
+  /** Which side gates; the same on all hosts of a model. */
+  readonly gate: GatePlacement;
   /** How layer steps are scheduled under the placements that this host makes. */
   readonly scheduler: SchedulerName;
   readonly limits: AttentionLimits;
+  readonly exchange: ExchangeOptions;
 }
 
 /** Rows per step: prefill of this many tokens keeps decode steps short on two cores. */
@@ -38,8 +42,13 @@ export const DEFAULT_LIMITS: AttentionLimits = {
   waiting: DEFAULT_WAITING,
 };
 
+/** Rows that an expert host takes at once: the payload of all attention instances of one host together. */
+export const EXCHANGE_ROW_LIMIT = 512;
+
 /** Bound on the wait for the answer to one layer step. */
 export const OVERDUE_AFTER_MS = 10_000;
+/** The same inside an expert host, which is to report before the attention host gives it up. */
+export const INSTANCE_OVERDUE_AFTER_MS = 8_000;
 
 /** Replica slots per instance and layer: those asked for, or as few as hold every expert. */
 export function capacityOf(options: HostOptions, config: ModelConfig, instances: number): number {
@@ -58,6 +67,13 @@ export function checkHostOptions(options: HostOptions): void {
     if (!Number.isInteger(value) || (value as number) < 1) {
       throw new JanusError(`${flag} is ${value}; give a whole number of at least 1.`);
     }
+  }
+  const rows = options.attentionInstances * options.limits.tokenBudget;
+  if (options.role === 'attention' && rows > EXCHANGE_ROW_LIMIT) {
+    throw new JanusError(
+      `--attention ${options.attentionInstances} × --token-budget ${options.limits.tokenBudget} is ${rows} rows per step; ` +
+        `expert hosts take ${EXCHANGE_ROW_LIMIT}. Lower one of the two.`,
+    );
   }
   if (options.monolith && (options.role !== 'both' || options.attentionInstances !== 1)) {
     throw new JanusError(

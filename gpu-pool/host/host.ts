@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { ModelConfig } from '../../shared/model/config.ts';
-import type { HostRecord } from '../../shared/protocol/member.ts';
+import type { ExchangeAddress, HostRecord } from '../../shared/protocol/member.ts';
 import { loadModelFolder } from '../checkpoint/model-folder.ts';
 import { verifyCheckpoint } from '../checkpoint/verify.ts';
 import type { AttentionPool } from './attention-pool.ts';
@@ -27,6 +27,8 @@ export class Host {
   readonly log: (message: string) => void;
   attention: AttentionPool | undefined;
   experts: ExpertPool | undefined;
+  /** Where it takes layer steps, while it does. */
+  address: ExchangeAddress | null = null;
   readonly #startedAtMs = Date.now();
   readonly #closers: (() => Promise<void>)[] = [];
   #membership: Membership | undefined;
@@ -89,6 +91,7 @@ export class Host {
       heartbeatAtMs: Date.now(),
       attention: this.attention?.records() ?? [],
       experts: this.#expertRecords(),
+      address: this.address,
     };
   }
 

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
+import type { RoundSource } from '../attention/worker-protocol.ts';
+import { allocateRound, dropFromRound } from '../exchange/host-round.ts';
+import { RoundRows } from '../exchange/round-exchange.ts';
 import { AttentionPool } from './attention-pool.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
@@ -24,11 +27,9 @@ export async function startAttention(host: Host): Promise<void> {
   const watch = (async () => {
     while (!closed && running !== undefined) {
       await sleep(POLL_MS);
-      const missing = await missingNow(host, running);
-      if (missing.length === 0 || closed) continue;
-      host.log(
-        `expert host ${missing.join(', ')} is gone; placement version ${running.version} cannot be served`,
-      );
+      const reason = await reasonToStartOver(host, running);
+      if (reason === null || closed) continue;
+      host.log(reason);
       await host.attention?.stop();
       host.attention = undefined;
       running = await startUnderPlacement(host, () => closed);
@@ -40,19 +41,39 @@ export async function startAttention(host: Host): Promise<void> {
   });
 }
 
-async function missingNow(host: Host, placement: Placement): Promise<string[]> {
+/** Memory by which this host's instances step together; null where there is one, or each is to send for itself. */
+function allocateHostRound({ options, config }: Host): Omit<RoundSource, 'index'> | null {
+  if (options.attentionInstances < 2 || options.exchange.mode === 'one-phase') return null;
+  const { hiddenSize, expertsPerToken } = config;
+  const shape = { maxRows: options.limits.tokenBudget, hiddenSize, expertsPerToken };
+  const rows = Array.from({ length: options.attentionInstances }, () => new RoundRows(shape).buffer);
+  return { memory: allocateRound(), rows };
+}
+
+/** Why the instances cannot go on under `placement`; null while they can. */
+async function reasonToStartOver(host: Host, placement: Placement): Promise<string | null> {
+  const { redis, options } = host;
   try {
-    return missingHosts(placement, await readMembers(host.redis, host.options.model.name));
+    const missing = missingHosts(placement, await readMembers(redis, options.model.name));
+    const held = await readPlacement(redis, options.model.name);
+    if (missing.length > 0) {
+      return `expert host ${missing.join(', ')} is gone; placement version ${placement.version} cannot be served`;
+    }
+    if (held !== null && held.version !== placement.version) {
+      return `placement version ${held.version} is in force; starting over under it`;
+    }
   } catch {
     // Redis is away: nothing is known about anybody, so nobody is given up.
-    return [];
   }
+  return null;
 }
 
 async function startUnderPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
   const placement = await formPlacement(host, closed);
   if (placement === undefined) return undefined;
   const { options, config } = host;
+  const members = await readMembers(host.redis, options.model.name);
+  const round = allocateHostRound(host);
   host.attention = await AttentionPool.start({
     host: host.id,
     model: options.model,
@@ -60,14 +81,23 @@ async function startUnderPlacement(host: Host, closed: () => boolean): Promise<P
     redis: host.redis,
     redisUrl: options.redisUrl,
     instances: options.attentionInstances,
-    experts: () => ({
+    gate: options.gate,
+    traceShape: config,
+    experts: (index) => ({
       kind: 'pool',
       placement,
       local: null,
       redisUrl: options.redisUrl,
+      mode: options.exchange.mode,
+      node: options.exchange.node,
+      addresses: Object.fromEntries(members.map((member) => [member.host, member.address])),
+      round: round && { ...round, index },
       overdueAfterMs: OVERDUE_AFTER_MS,
     }),
-    onLost: (id) => host.log(`attention instance ${id} ended unexpectedly`),
+    onLost: (id, index) => {
+      if (round !== null) dropFromRound(round.memory, index);
+      host.log(`attention instance ${id} ended unexpectedly`);
+    },
   });
   await host.announce();
   const instances = placement.instances.length;

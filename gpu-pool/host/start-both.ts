@@ -16,6 +16,8 @@ export async function startBoth(host: Host): Promise<void> {
     redis: host.redis,
     redisUrl: options.redisUrl,
     instances: options.attentionInstances,
+    gate: options.gate,
+    traceShape: config,
     experts: (lane) =>
       local === null
         ? { kind: 'monolith' }
@@ -24,6 +26,10 @@ export async function startBoth(host: Host): Promise<void> {
             placement: local.placement,
             local: { shared: local.experts.shared, lane },
             redisUrl: options.redisUrl,
+            mode: options.exchange.mode,
+            node: options.exchange.node,
+            addresses: {},
+            round: null,
             overdueAfterMs: OVERDUE_AFTER_MS,
           },
     onLost: (id) => host.log(`attention instance ${id} ended unexpectedly`),

@@ -1,13 +1,19 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
-import type { Placement } from '../../shared/scheduler/layout.ts';
+import { type Placement, placementHosts } from '../../shared/scheduler/layout.ts';
+import { loadModelFolder } from '../checkpoint/model-folder.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import { RedisEndpoint } from '../exchange/redis-endpoint.ts';
 import { SharedMemoryLink } from '../exchange/shared-memory-link.ts';
+import { SocketEndpoint } from '../exchange/socket-endpoint.ts';
 import { StepServer } from '../exchange/step-server.ts';
+import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
+import { GateModel } from '../runtime/gate-model.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
-import { OVERDUE_AFTER_MS } from './host-options.ts';
+import { EXCHANGE_ROW_LIMIT, INSTANCE_OVERDUE_AFTER_MS } from './host-options.ts';
 import { readPlacement } from './placement-store.ts';
 
 /** Pause between two looks at the placement. */
@@ -48,39 +54,91 @@ async function readInForce(host: Host): Promise<Placement | null> {
   }
 }
 
+/** Listens for attention hosts of this node and of others, and says where. */
+async function listen(
+  host: Host,
+  placement: Placement,
+  shape: LayerStepShape,
+  server: StepServer,
+): Promise<SocketEndpoint> {
+  const { exchange, model } = host.options;
+  const { hiddenSize, expertsPerToken } = shape;
+  const path = join(tmpdir(), `janus-${host.id}-${placement.version}.sock`);
+  const layers = placement.layers.length;
+  const served = { model: model.name, hiddenSize, expertsPerToken, layers };
+  const sockets = await SocketEndpoint.listen({
+    host: host.id,
+    shape,
+    served,
+    server,
+    path,
+    tcp: exchange.listen,
+  });
+  const { node, listen } = exchange;
+  host.address = { node, path, ...(exchange.advertise ?? { host: listen.host, port: sockets.port! }) };
+  return sockets;
+}
+
+/** The gates of all layers, on this host's own thread: they are small beside the experts. */
+function loadGate(host: Host): GateModel {
+  const { config, checkpoint } = loadModelFolder(host.options.model.folder);
+  try {
+    return new GateModel(config, checkpointWeights(checkpoint));
+  } finally {
+    checkpoint.close();
+  }
+}
+
 /** Loads this host's share of `placement` and answers frames under it; returns how to stop. */
 async function servePlacement(host: Host, placement: Placement): Promise<() => Promise<void>> {
   const { config, options } = host;
   const shape: LayerStepShape = {
-    maxRows: options.limits.tokenBudget,
+    maxRows: EXCHANGE_ROW_LIMIT,
     hiddenSize: config.hiddenSize,
     expertsPerToken: config.expertsPerToken,
   };
-  const pool = await ExpertPool.start(host.id, placement, options.model, shape, 1, (instance) =>
+  // As many lanes as instances, so that steps of several attention hosts keep all instances busy.
+  const lanes = placement.instances.filter((instance) => instance.host === host.id).length;
+  const pool = await ExpertPool.start(host.id, placement, options.model, shape, lanes, (instance) =>
     host.log(`expert instance ${instance} ended unexpectedly`),
   );
   host.experts = pool;
-  const instances = new SharedMemoryLink({
+  const gate = options.gate === 'experts' ? loadGate(host) : undefined;
+  const instances = pool.shared.lanes.map(
+    (_, lane) =>
+      new SharedMemoryLink({
+        host: host.id,
+        memory: openHostMemory(pool.shared),
+        lane: openLane(pool.shared, lane),
+        placement,
+        wait: 'yield',
+        overdueAfterMs: INSTANCE_OVERDUE_AFTER_MS,
+        ...(gate && { gate: (...step: Parameters<GateModel['route']>) => gate.route(...step) }),
+      }),
+  );
+  const hostIndex = placementHosts(placement).indexOf(host.id);
+  const server = new StepServer({
     host: host.id,
-    memory: openHostMemory(pool.shared),
-    lane: openLane(pool.shared, 0),
-    placement,
-    wait: 'yield',
-    overdueAfterMs: OVERDUE_AFTER_MS,
+    hostIndex,
+    shape,
+    instances,
+    placementVersion: placement.version,
   });
-  const server = new StepServer({ host: host.id, shape, instances, placementVersion: placement.version });
   const endpoint = new RedisEndpoint({
     host: host.id,
     model: options.model.name,
+    hostIndex,
     server,
     receiver: host.redis.duplicate(),
     sender: host.redis,
   });
+  const sockets = await listen(host, placement, shape, server);
   await host.announce();
   host.log(`expert instances ${pool.instances.map((instance) => instance.id).join(', ')} are ready`);
   return async () => {
-    await endpoint.close();
+    await Promise.all([endpoint.close(), sockets.close()]);
     await pool.stop();
+    host.address = null;
     host.experts = undefined;
   };
 }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ActivationTrace } from '../../shared/placement/trace.ts';
 import { activationTraceKey, activationTraceTimesKey } from '../../shared/protocol/keys.ts';
 import { useRedis } from '../../test/support/redis.ts';
-import { allocateTraceMemory, TraceSampler } from './trace-sampler.ts';
+import { allocateTraceMemory, TraceSampler } from '../attention/trace-sampler.ts';
 import { readTrace, startTraceStoring, storeTrace } from './trace-store.ts';
 
 const MODEL = 'words';

@@ -6,7 +6,7 @@ import {
   activationTraceKey,
   activationTraceTimesKey,
 } from '../../shared/protocol/keys.ts';
-import { readTraceMemory, type TraceMemory } from './trace-sampler.ts';
+import { readTraceMemory, type TraceMemory } from '../attention/trace-sampler.ts';
 
 /** Rows that a merged trace holds per layer: enough for a placement, and 5 MB with 60 layers and top-8. */
 export const MERGED_WINDOW_ROWS = 8_192;

@@ -1,5 +1,5 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
+import type { GatePlacement, ModelConfig, WeightForm } from '../../shared/model/config.ts';
 import type { LayerTensors, TensorSpec } from '../../shared/model/tensor-specs.ts';
 import { modelTensors } from '../../shared/model/tensors.ts';
 import { attentionGraph } from './graphs/attention.ts';
@@ -16,6 +16,8 @@ export interface AttentionModelSettings {
   readonly weightForm: WeightForm;
   /** Largest number of rows (tokens) of one step. */
   readonly maxRows: number;
+  /** Where rows are routed to experts: in `post` (default), or by the expert hosts. */
+  readonly gate?: GatePlacement;
 }
 
 interface LayerSessions {
@@ -59,15 +61,18 @@ export class AttentionModel {
   readonly #beforeAttention: Float32Array;
   /** Residual stream `[T, H]` as a layer's experts find it. */
   readonly #beforeExperts: Float32Array;
+  /** True where `post` routes. */
+  readonly #gates: boolean;
   /** T of the step under way. */
   #rows = 0;
 
-  private constructor(config: ModelConfig, sessions: Sessions, maxRows: number) {
+  private constructor(config: ModelConfig, sessions: Sessions, maxRows: number, gates: boolean) {
     const { hiddenSize, headSize } = config;
     const keyWidth = config.keyValueHeads * headSize;
     const queryWidth = config.attentionHeads * headSize;
     this.#config = config;
     this.#sessions = sessions;
+    this.#gates = gates;
     this.maxRows = maxRows;
     this.#rotary = new RotaryTable(config.contextLength, headSize, config.ropeTheta);
     this.#cos = new Float32Array((maxRows * headSize) / 2);
@@ -86,11 +91,13 @@ export class AttentionModel {
    * @throws JanusError if `maxRows` is wrong, a tensor is missing or has the wrong shape, or ONNX Runtime rejects a graph.
    */
   static load(config: ModelConfig, weights: WeightSource, settings: AttentionModelSettings): AttentionModel {
-    const { weightForm, maxRows } = settings;
+    const { weightForm, maxRows, gate = 'attention' } = settings;
     if (!Number.isInteger(maxRows) || maxRows < 1) {
       throw new JanusError(`maxRows must be a positive integer, got ${maxRows}`);
     }
-    return new AttentionModel(config, buildSessions(config, weights, weightFormats(weightForm)), maxRows);
+    const gates = gate === 'attention';
+    const sessions = buildSessions(config, weights, weightFormats(weightForm), gates);
+    return new AttentionModel(config, sessions, maxRows, gates);
   }
 
   /**
@@ -180,7 +187,7 @@ export class AttentionModel {
   /**
    * From `attended` to the experts' input and routing, written into the caller's arrays.
    * @param hidden `[T, H]`
-   * @param expertIds `[T, k]`, best expert first.
+   * @param expertIds `[T, k]`, best expert first; left as it is where the expert hosts gate, as are the weights.
    * @param gateWeights `[T, k]`
    */
   post(layer: number, hidden: Float32Array, expertIds: Int32Array, gateWeights: Float32Array): void {
@@ -194,8 +201,10 @@ export class AttentionModel {
       {
         nextResidual: view(this.#beforeExperts, rows, hiddenSize),
         hidden: view(hidden, rows, hiddenSize),
-        expertIds: view(expertIds, rows, expertsPerToken),
-        gateWeights: view(gateWeights, rows, expertsPerToken),
+        ...(this.#gates && {
+          expertIds: view(expertIds, rows, expertsPerToken),
+          gateWeights: view(gateWeights, rows, expertsPerToken),
+        }),
       },
     );
   }
@@ -228,7 +237,12 @@ export class AttentionModel {
   }
 }
 
-function buildSessions(config: ModelConfig, weights: WeightSource, formats: WeightFormats): Sessions {
+function buildSessions(
+  config: ModelConfig,
+  weights: WeightSource,
+  formats: WeightFormats,
+  gates: boolean,
+): Sessions {
   const tensors = modelTensors(config);
   const { vocabularySize, hiddenSize } = config;
   const table = embeddingTable(weights, tensors.embedding);
@@ -239,7 +253,7 @@ function buildSessions(config: ModelConfig, weights: WeightSource, formats: Weig
     attention: session('attention', (name) => attentionGraph(name, config)),
     head: session('head', (name) => headGraph(name, finalNorm, vocabulary, formats.head)),
     layers: Array.from({ length: config.layers }, (_, layer) =>
-      layerSessions(config, weights, formats, layer, tensors.layer(layer)),
+      layerSessions(config, weights, formats, layer, tensors.layer(layer), gates),
     ),
   };
 }
@@ -250,6 +264,7 @@ function layerSessions(
   formats: WeightFormats,
   layer: number,
   tensors: LayerTensors,
+  gates: boolean,
 ): LayerSessions {
   const pre = {
     norm: readNorm(config, weights, tensors.inputNorm),
@@ -262,7 +277,7 @@ function layerSessions(
   const post = {
     output: readLinear(weights, tensors.outputProjection),
     norm: readNorm(config, weights, tensors.postAttentionNorm),
-    gate: readLinear(weights, tensors.router),
+    ...(gates && { gate: readLinear(weights, tensors.router) }),
   };
   const shape = { ...config, addsMoeOutput: layer > 0 };
   return {

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { Command } from 'commander';
+import { DEFAULT_EXCHANGE } from '../../gpu-pool/exchange/exchange-options.ts';
 import { DEFAULT_LIMITS } from '../../gpu-pool/host/host-options.ts';
 import { curlLine } from '../cli/options/address-options.ts';
 import { DEFAULT_MODEL, resolveModel } from '../cli/options/model-option.ts';
@@ -29,6 +30,8 @@ async function start(): Promise<RunningSystem> {
       capacity: null,
       monolith: false,
       scheduler: 'aebs',
+      gate: 'attention',
+      exchange: DEFAULT_EXCHANGE,
       limits: DEFAULT_LIMITS,
       host: '127.0.0.1',
       port: 0,

@@ -32,5 +32,8 @@ export interface ModelConfig {
   readonly endOfSequenceIds: readonly number[];
 }
 
+/** Which side picks the experts of a row. */
+export type GatePlacement = 'attention' | 'experts';
+
 /** Form of the weights in memory. Quantised forms apply to the large matrices; norms and the gate stay f32. */
 export type WeightForm = 'f32' | 'int8' | 'int4';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  ALL_INSTANCES,
   ATTENTION_ID_LIMIT,
   answerBytes,
   bytesOf,
@@ -35,6 +36,10 @@ const headers = fc.record<FrameHeader>({
   expertsPerToken: fc.constant(shape.expertsPerToken),
   attention: fc.stringMatching(/^[!-~]{1,24}$/),
   combineUs: fc.float({ noNaN: true, min: 0 }),
+  only: fc.integer({ min: -1, max: 0x7fff_ffff }),
+  gather: u32,
+  hostIndex: u32,
+  aMax: u32,
 });
 
 const header: FrameHeader = {
@@ -48,6 +53,10 @@ const header: FrameHeader = {
   expertsPerToken: shape.expertsPerToken,
   attention: 'host-0',
   combineUs: 0,
+  only: ALL_INSTANCES,
+  gather: 0,
+  hostIndex: 0,
+  aMax: 0,
 };
 
 describe('a layer step', () => {
@@ -87,10 +96,16 @@ describe('a layer step', () => {
   });
 });
 
+/** One bit of the header is not what it was. */
+function damaged(frame: Uint8Array): Uint8Array {
+  frame[21]! ^= 4;
+  return frame;
+}
+
 describe('a frame is refused when it', () => {
   const dispatch = dispatchBytes(2, shape);
   test.each<[string, Uint8Array, RegExp]>([
-    ['is empty', new Uint8Array(0), /0 bytes is shorter than its 64-byte header/],
+    ['is empty', new Uint8Array(0), /0 bytes is shorter than its 80-byte header/],
     ['is shorter than a header', frameOf(header, FRAME_HEADER_BYTES).subarray(0, 63), /63 bytes/],
     ['is of another protocol', new Uint8Array(dispatch).fill(0x2a), /unknown magic number/],
     ['does not say who sent it', frameOf({ ...header, attention: '' }, dispatch), /id "" must be/],
@@ -99,7 +114,8 @@ describe('a frame is refused when it', () => {
       frameOf({ ...header, attention: 'a\u0007b' }, dispatch),
       /id /,
     ],
-    ['has a kind from the future', frameOf({ ...header, kind: 6 as FrameKind }, dispatch), /unknown kind 6/],
+    ['has a kind from the future', frameOf({ ...header, kind: 7 as FrameKind }, dispatch), /unknown kind 7/],
+    ['was damaged on its way', damaged(frameOf(header, dispatch)), /checksum/],
     ['has kind 0', frameOf({ ...header, kind: 0 as FrameKind }, dispatch), /unknown kind 0/],
     ['is of another hidden size', frameOf({ ...header, hiddenSize: 7 }, dispatch), /hidden size 7/],
     ['takes other experts per token', frameOf({ ...header, expertsPerToken: 2 }, dispatch), /top-2/],
@@ -158,6 +174,8 @@ function emptyStep(rows: number): LayerStep {
     sequence: 0,
     layer: 0,
     attempt: 0,
+    gated: true,
+    only: ALL_INSTANCES,
     placementVersion: 0,
     rows,
     hidden: new Float32Array(shape.maxRows * shape.hiddenSize),

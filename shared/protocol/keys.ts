@@ -39,6 +39,13 @@ export const ACTIVATION_TRACE_TTL_MS = 300_000;
 
 /** List of layer-step frames for one expert host. */
 export const dispatchListKey = (model: string, host: string): string => `janus:{${model}}:dispatch:${host}`;
+/** List of messages that join the answers of several hosts, for one attention instance. */
+export const relayAnswerListKey = (model: string, attention: string): string =>
+  `janus:{${model}}:relayed:${attention}`;
+/** Hash of the answers to one relayed frame that have come so far, by position of their host. */
+export const gatherKey = (model: string, attention: string, sequence: number): string =>
+  `janus:{${model}}:gather:${attention}:${sequence}`;
+
 /** List of answers for one attention instance. */
 export const answerListKey = (model: string, attention: string): string =>
   `janus:{${model}}:answers:${attention}`;

@@ -12,6 +12,10 @@ export interface LayerStep {
   placementVersion: number;
   /** T, number of rows. */
   rows: number;
+  /** True when the attention side has gated: ids and weights are part of the step. Otherwise the expert host gates. */
+  gated: boolean;
+  /** Instance whose share alone is asked for, or -1 for all instances of the destination (see frame.ts). */
+  only: number;
   /** `[T, H]` */
   readonly hidden: Float32Array;
   /** `[T, k]` */

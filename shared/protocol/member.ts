@@ -32,6 +32,15 @@ export interface ExpertInstanceRecord {
   readonly maxActivated: number;
 }
 
+/** Where an expert host takes layer steps without a broker. */
+export interface ExchangeAddress {
+  /** Hosts of the same node use the Unix socket, others TCP. */
+  readonly node: string;
+  readonly path: string | null;
+  readonly host: string;
+  readonly port: number;
+}
+
 /** One host process, renewed by its heartbeat. */
 export interface HostRecord {
   readonly host: string;
@@ -43,6 +52,8 @@ export interface HostRecord {
   readonly heartbeatAtMs: number;
   readonly attention: readonly AttentionInstanceRecord[];
   readonly experts: readonly ExpertInstanceRecord[];
+  /** Of an expert host that is ready, where it listens. */
+  readonly address: ExchangeAddress | null;
 }
 
 /** A host that has not renewed its record for this long is gone. */

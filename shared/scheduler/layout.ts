@@ -38,6 +38,11 @@ export interface Scheduling extends SchedulerOptions {
   readonly scheduler: SchedulerName;
 }
 
+/** Ids of the hosts of a placement, in host order: the order of their first instances. */
+export function placementHosts(placement: Placement): string[] {
+  return [...new Set(placement.instances.map((instance) => instance.host))];
+}
+
 /**
  * Checks that a layout can serve every expert.
  *

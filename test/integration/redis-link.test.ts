@@ -266,12 +266,19 @@ function openEndpoint(
     kind: 'shared-memory',
     lane,
     statistics,
+    aMax: 0,
     exchange,
     close: async () => {},
   } as const;
   const placementVersion = PLACEMENT_VERSION;
-  const server = new StepServer({ host: HOST, shape: SHAPE, instances, placementVersion });
-  return new RedisEndpoint({ host: HOST, model: MODEL, server, receiver, sender });
+  const server = new StepServer({
+    host: HOST,
+    hostIndex: 0,
+    shape: SHAPE,
+    instances: [instances],
+    placementVersion,
+  });
+  return new RedisEndpoint({ host: HOST, model: MODEL, hostIndex: 0, server, receiver, sender });
 }
 
 /** A second link to the same host, as of another attention instance or of the same one after a restart. */
@@ -315,6 +322,10 @@ function dispatchFrame(header: Partial<FrameHeader>): Buffer {
     expertsPerToken: SHAPE.expertsPerToken,
     attention: 'stranger',
     combineUs: 0,
+    only: -1,
+    gather: 0,
+    hostIndex: 0,
+    aMax: 0,
     ...header,
   });
   return frame;

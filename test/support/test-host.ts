@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { DEFAULT_EXCHANGE } from '../../gpu-pool/exchange/exchange-options.ts';
 import type { Host } from '../../gpu-pool/host/host.ts';
 import { DEFAULT_LIMITS, type HostOptions } from '../../gpu-pool/host/host-options.ts';
 import { startHost } from '../../gpu-pool/host/start-host.ts';
@@ -22,6 +23,8 @@ export function hostOptions(redisUrl: string, overrides: Partial<HostOptions> = 
     capacity: null,
     monolith: false,
     scheduler: 'aebs',
+    gate: 'attention',
+    exchange: DEFAULT_EXCHANGE,
     limits: DEFAULT_LIMITS,
     ...overrides,
   };

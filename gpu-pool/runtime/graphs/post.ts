@@ -8,15 +8,15 @@ export interface PostGraphWeights {
   /** Projection of the attended heads back to the residual stream. */
   readonly output: LinearWeights;
   readonly norm: NormWeights;
-  /** The router: one row per expert. */
-  readonly gate: LinearWeights;
+  /** The router: one row per expert; absent where the expert hosts gate. */
+  readonly gate?: LinearWeights;
 }
 
 /**
  * A layer from its attention to its experts: output projection, residual, norm, router.
  *
  * Inputs `attended` `[T, heads·D]`, `residual` `[T, H]`. Outputs `nextResidual` and `hidden` (its norm, the experts'
- * input) `[T, H]`, and the routing: see `router`.
+ * input) `[T, H]`, and with a gate the routing: see `router`.
  */
 export function postGraph(
   name: string,
@@ -31,7 +31,7 @@ export function postGraph(
   const projected = linear(builder, attended, weights.output, format);
   addThenRmsNorm(builder, residual, projected, weights.norm, { normed: 'hidden', sum: 'nextResidual' });
 
-  router(builder, 'hidden', weights.gate, routing);
+  if (weights.gate !== undefined) router(builder, 'hidden', weights.gate, routing);
 
   builder.output('nextResidual', 'float32', ['T', hiddenSize]);
   builder.output('hidden', 'float32', ['T', hiddenSize]);

@@ -1,6 +1,13 @@
 import type { LinearWeights } from '../matrix.ts';
-import { ELEMENT_TYPES, type ModelBuilder, type ValueName } from '../onnx/model-builder.ts';
+import { ELEMENT_TYPES, ModelBuilder, type ValueName } from '../onnx/model-builder.ts';
 import { linear } from './linear.ts';
+
+/** A graph of the gate alone: input `hidden` `[T, H]`, outputs as `router` adds them. */
+export function gateGraph(name: string, gate: LinearWeights, routing: Routing): Uint8Array {
+  const builder = new ModelBuilder(name);
+  router(builder, builder.input('hidden', 'float32', ['T', gate.inputSize]), gate, routing);
+  return builder.build();
+}
 
 export interface Routing {
   /** k */

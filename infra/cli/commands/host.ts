@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { startHost } from '../../../gpu-pool/host/start-host.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
+import { addExchangeOptions, type ExchangeFlags, toExchangeOptions } from '../options/exchange-options.ts';
 import { addPoolOptions, MOST_INSTANCES, type PoolFlags, toPoolSettings } from '../options/pool-options.ts';
 import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
 import { oneOf, wholeNumber } from '../options/values.ts';
@@ -9,7 +10,7 @@ import { runUntilStopped } from '../until-stopped.ts';
 
 const ROLES: readonly HostRole[] = ['attention', 'experts', 'both'];
 
-interface HostFlags extends PoolFlags, RedisFlags {
+interface HostFlags extends PoolFlags, ExchangeFlags, RedisFlags {
   readonly role?: HostRole;
   readonly expertInstances?: number;
 }
@@ -27,7 +28,7 @@ export function hostCommand(): Command {
       'role attention: expert instances, on all hosts together, to wait for',
       wholeNumber('--expert-instances', 1, MOST_INSTANCES),
     );
-  return addPoolOptions(command)
+  return addExchangeOptions(addPoolOptions(command))
     .addOption(redisOption())
     .action((flags: HostFlags) => runUntilStopped(() => host(flags), console.log));
 }
@@ -41,7 +42,13 @@ async function host(flags: HostFlags) {
   const settings = toPoolSettings(flags, role);
   const redisUrl = await givenRedis(flags);
   const running = await startHost(
-    { ...settings, role, redisUrl, poolExpertInstances: expertInstances ?? 0 },
+    {
+      ...settings,
+      exchange: toExchangeOptions(flags),
+      role,
+      redisUrl,
+      poolExpertInstances: expertInstances ?? 0,
+    },
     { log: console.log },
   );
   console.log(`ready: host ${running.id} in role ${role}, process ${process.pid}`);

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
+import { DEFAULT_EXCHANGE } from '../../../gpu-pool/exchange/exchange-options.ts';
 import { DEFAULT_LIMITS, type HostOptions } from '../../../gpu-pool/host/host-options.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
-import type { WeightForm } from '../../../shared/model/config.ts';
+import type { GatePlacement, WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
 import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduler.ts';
 import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
@@ -12,6 +13,7 @@ export const MOST_INSTANCES = 256;
 const MOST_SLOTS = 4_096;
 const MOST_KV_SLOTS = 4_096;
 const MOST_TOKENS_PER_STEP = 65_536;
+const GATES: readonly GatePlacement[] = ['attention', 'experts'];
 const WEIGHT_FORMS: readonly WeightForm[] = ['f32', 'int8', 'int4'];
 
 /** What one host's flags say, as commander gives them. */
@@ -25,6 +27,7 @@ export interface PoolFlags {
   readonly kvSlots: number;
   readonly tokenBudget: number;
   readonly scheduler: SchedulerName;
+  readonly gate: GatePlacement;
   /** Only `up` offers it. */
   readonly monolith?: true;
 }
@@ -53,6 +56,14 @@ export function addPoolOptions(command: Command): Command {
       new Option('--dtype <form>', `weights in memory: ${WEIGHT_FORMS.join(', ')}`)
         .argParser(oneOf('--dtype', WEIGHT_FORMS))
         .default('f32'),
+    )
+    .addOption(
+      new Option(
+        '--gate <side>',
+        `side that picks the experts of a row, on all hosts the same: ${GATES.join(', ')}`,
+      )
+        .argParser(oneOf('--gate', GATES))
+        .default('attention'),
     )
     .addOption(
       new Option('--scheduler <name>', `scheduler of layer steps: ${SCHEDULER_NAMES.join(', ')}`)
@@ -92,6 +103,8 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
     capacity: slots ?? null,
     monolith,
     scheduler: flags.scheduler,
+    gate: flags.gate,
+    exchange: DEFAULT_EXCHANGE,
     limits: { ...DEFAULT_LIMITS, slots: kvSlots, tokenBudget, largestChunk: tokenBudget },
   };
 }

@@ -57,7 +57,13 @@ export async function startPeer(options: PeerOptions): Promise<number | null> {
     overdueAfterMs: INSTANCE_OVERDUE_AFTER_MS,
   });
   const Server = options.doubleAnswers ? DoublingServer : StepServer;
-  const server = new Server({ host, shape, instances, placementVersion: placement.version });
+  const server = new Server({
+    host,
+    hostIndex: 0,
+    shape,
+    instances: [instances],
+    placementVersion: placement.version,
+  });
   if (options.redis !== undefined) await serveRedis(options, options.redis, server);
   return options.socket === undefined ? null : serveSocket(options, options.socket, server);
 }
@@ -77,7 +83,7 @@ async function serveRedis(options: PeerOptions, redis: string, server: StepServe
   const beat = () => sender.set(hostKey(model, host), '{}', 'PX', HEARTBEAT_TTL_MS);
   await beat();
   setInterval(() => void beat().catch(() => {}), HEARTBEAT_INTERVAL_MS);
-  new RedisEndpoint({ host, model, server, receiver: connect(), sender: connect() });
+  new RedisEndpoint({ host, model, hostIndex: 0, server, receiver: connect(), sender: connect() });
 }
 
 async function serveSocket(
@@ -101,10 +107,10 @@ async function serveSocket(
 /** Sends every answer twice. */
 class DoublingServer extends StepServer {
   override serve(frame: Buffer, reply: Reply): Promise<void> {
-    return super.serve(frame, async (attention, answer) => {
+    return super.serve(frame, async (request, answer) => {
       const again = Buffer.from(answer);
-      await reply(attention, answer);
-      await reply(attention, again);
+      await reply(request, answer);
+      await reply(request, again);
     });
   }
 }

@@ -1,0 +1,188 @@
+import { Redis } from 'ioredis';
+import { RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
+import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { placementHosts } from '../../shared/scheduler/layout.ts';
+import {
+  allocateStep,
+  type Destination,
+  type Exchange,
+  PooledExchange,
+  type PooledExchangeOptions,
+} from '../exchange/exchange.ts';
+import { HostRound } from '../exchange/host-round.ts';
+import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
+import type { ExpertLink } from '../exchange/link.ts';
+import { RedisAnswers, RedisLink } from '../exchange/redis-link.ts';
+import { RedisRelay } from '../exchange/redis-relay.ts';
+import { RoundExchange, RoundRows } from '../exchange/round-exchange.ts';
+import { SharedMemoryLink } from '../exchange/shared-memory-link.ts';
+import { SocketLink } from '../exchange/socket-link.ts';
+import type { GateModel } from '../runtime/gate-model.ts';
+import { DEFAULT_TRACE_SAMPLING, TraceSampler } from './trace-sampler.ts';
+import type { AttentionWorkerData, ExpertSource } from './worker-protocol.ts';
+
+type Pool = Extract<ExpertSource, { kind: 'pool' }>;
+
+/** Opens the exchange of an attention instance with an expert pool, alone or together with the others of its host. */
+export function openPool(
+  data: AttentionWorkerData,
+  pool: Pool,
+  own: LayerStepShape,
+  gate: GateModel | undefined,
+): Exchange {
+  if (pool.local !== null) return new PooledExchange(localOptions(data, pool, own, gate));
+  if (pool.round === null) return new PooledExchange(remoteOptions(data, pool, own));
+  const { memory, index, rows } = pool.round;
+  const together = { ...own, maxRows: own.maxRows * rows.length };
+  const inner = new PooledExchange(remoteOptions(data, pool, together));
+  const views = rows.map((buffer) => new RoundRows(own, buffer));
+  return new RoundExchange(new HostRound(memory, index), index, views, inner, own, together.maxRows);
+}
+
+function commonOptions(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape) {
+  return {
+    shape,
+    placement: pool.placement,
+    gated: data.gate === 'attention',
+    sampler: new TraceSampler(data.trace, DEFAULT_TRACE_SAMPLING.stepsPerSample),
+  };
+}
+
+/** All experts are on this host, behind a lane of this instance's own. */
+function localOptions(
+  data: AttentionWorkerData,
+  pool: Pool,
+  shape: LayerStepShape,
+  gate: GateModel | undefined,
+): PooledExchangeOptions {
+  const { placement, overdueAfterMs } = pool;
+  const { shared, lane } = pool.local!;
+  const step = openLane(shared, lane);
+  const link = new SharedMemoryLink({
+    host: shared.host,
+    memory: openHostMemory(shared),
+    lane: step,
+    placement,
+    wait: 'block',
+    overdueAfterMs,
+    ...(gate && { gate: (...routing: Parameters<GateModel['route']>) => gate.route(...routing) }),
+  });
+  const instances = placement.instances.map((instance) => instance.id);
+  return { ...commonOptions(data, pool, shape), step, destinations: [{ instances, link }] };
+}
+
+/** Experts are on other hosts. */
+function remoteOptions(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape): PooledExchangeOptions {
+  const { placement, mode, redisUrl, overdueAfterMs } = pool;
+  const connections = new Connections(redisUrl);
+  const hosts = placementHosts(placement);
+  const links = new LinkFactory(data, pool, shape, connections);
+  const instancesOf = (host: string) =>
+    placement.instances.filter((instance) => instance.host === host).map((instance) => instance.id);
+  const destinations: Destination[] =
+    mode === 'one-phase'
+      ? placement.instances.map(({ id, host }) => ({ instances: [id], link: links.open(host, id) }))
+      : hosts.map((host) => ({ instances: instancesOf(host), link: links.open(host) }));
+  const common = { ...commonOptions(data, pool, shape), step: allocateStep(shape), destinations };
+  const closeConnections = async () => {
+    await links.close();
+    connections.close();
+  };
+  if (hosts.length < 2 || (mode !== 'auto' && mode !== 'relay')) return { ...common, closeConnections };
+  const relay = new RedisRelay({
+    model: data.model.name,
+    attention: data.id,
+    shape,
+    hosts,
+    sender: connections.shared(),
+    receiver: connections.open(),
+    overdueAfterMs,
+  });
+  const policy =
+    mode === 'relay'
+      ? { choose: () => 'relay' as const, record: () => {} }
+      : new RegimeChooser({ direct: hosts.length, relay: 1 });
+  return { ...common, relay: { relay, policy }, closeConnections };
+}
+
+/** Connections to Redis of one exchange: one for all that never block, one for each that does. */
+class Connections {
+  readonly #url: string;
+  readonly #open: Redis[] = [];
+  #shared: Redis | undefined;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  shared(): Redis {
+    this.#shared ??= this.open();
+    return this.#shared;
+  }
+
+  open(): Redis {
+    const connection = new Redis(this.#url, { maxRetriesPerRequest: null });
+    // It reconnects by itself, and the links tell when that takes too long.
+    connection.on('error', () => {});
+    this.#open.push(connection);
+    return connection;
+  }
+
+  close(): void {
+    for (const connection of this.#open) connection.disconnect();
+  }
+}
+
+/** Opens links to expert hosts: over a socket where the host has one and the mode allows it, else over Redis lists. */
+class LinkFactory {
+  readonly #data: AttentionWorkerData;
+  readonly #pool: Pool;
+  readonly #shape: LayerStepShape;
+  readonly #connections: Connections;
+  #answers: RedisAnswers | undefined;
+
+  constructor(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape, connections: Connections) {
+    this.#data = data;
+    this.#pool = pool;
+    this.#shape = shape;
+    this.#connections = connections;
+  }
+
+  /** @param only instance whose share alone is asked for */
+  open(host: string, only?: number): ExpertLink {
+    const { mode, addresses } = this.#pool;
+    const usesSocket = mode !== 'redis' && (addresses[host] ?? null) !== null;
+    return usesSocket ? this.#openSocket(host, only) : this.#openRedis(host, only);
+  }
+
+  #openSocket(host: string, only: number | undefined): ExpertLink {
+    const { addresses, node, placement, overdueAfterMs } = this.#pool;
+    const { path, ...listens } = addresses[host]!;
+    const address =
+      listens.node === node && path !== null ? { path } : { host: listens.host, port: listens.port };
+    const { model, id: attention } = this.#data;
+    const hello = { model: model.name, layers: placement.layers.length, attention };
+    const options = { host, address, shape: this.#shape, hello, overdueAfterMs };
+    return new SocketLink({ ...options, ...(only !== undefined && { only }) });
+  }
+
+  #openRedis(host: string, only: number | undefined): ExpertLink {
+    const { model, id: attention } = this.#data;
+    const shape = this.#shape;
+    this.#answers ??= new RedisAnswers(this.#connections.open(), model.name, attention, shape);
+    return new RedisLink({
+      host,
+      model: model.name,
+      attention,
+      shape,
+      sender: this.#connections.shared(),
+      answers: this.#answers,
+      overdueAfterMs: this.#pool.overdueAfterMs,
+      ...(only !== undefined && { only }),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#answers?.close();
+  }
+}
