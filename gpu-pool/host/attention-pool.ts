@@ -1,10 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { GatePlacement } from '../../shared/model/config.ts';
 import type { TraceShape } from '../../shared/placement/trace.ts';
-import type { AttentionInstanceRecord } from '../../shared/protocol/member.ts';
+import type { AttentionInstanceRecord, TrafficRecord } from '../../shared/protocol/member.ts';
 import { AttentionInstance } from '../attention/attention-instance.ts';
 import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-sampler.ts';
 import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
+import type { ExchangeStatistics } from '../exchange/exchange.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import { RequestConsumer } from './request-consumer.ts';
 import { TokenStreamWriter } from './token-stream-writer.ts';
@@ -87,6 +88,28 @@ export class AttentionPool {
 
   records(): AttentionInstanceRecord[] {
     return this.instances.map((instance) => instance.record());
+  }
+
+  /** What went over each way to experts, all instances together. */
+  traffic(): TrafficRecord[] {
+    const links = this.instances.flatMap((instance) => instance.statistics.links);
+    const ways = Map.groupBy(links, ({ host, kind }) => `${kind} ${host}`);
+    return [...ways.values()].map((way) => {
+      const sum = (count: (link: ExchangeStatistics) => number) =>
+        way.reduce((all, link) => all + count(link), 0);
+      const layerSteps = sum((link) => link.layerSteps);
+      const messagesSent = sum((link) => link.messagesSent);
+      return {
+        host: way[0]!.host,
+        kind: way[0]!.kind,
+        layerSteps,
+        messagesSent,
+        messagesReceived: sum((link) => link.messages) - messagesSent,
+        bytes: sum((link) => link.bytes),
+        meanRoundTripUs: layerSteps === 0 ? 0 : sum((link) => link.totalRoundTripUs) / layerSteps,
+        maxRoundTripUs: Math.max(...way.map((link) => link.maxRoundTripUs)),
+      };
+    });
   }
 
   /** Takes no more jobs and lets those under way finish, within a bound. */

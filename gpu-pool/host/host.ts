@@ -91,6 +91,7 @@ export class Host {
       heartbeatAtMs: Date.now(),
       attention: this.attention?.records() ?? [],
       experts: this.#expertRecords(),
+      traffic: this.attention?.traffic() ?? [],
       address: this.address,
     };
   }

@@ -41,6 +41,22 @@ export interface ExchangeAddress {
   readonly port: number;
 }
 
+/** What went over one way from an attention host to experts since the host started. */
+export interface TrafficRecord {
+  /** Expert host, or `all` for the relay. */
+  readonly host: string;
+  /** `shared-memory`, `socket`, `redis` or `relay`. */
+  readonly kind: string;
+  /** Layer steps; those of attention instances that step together count once. */
+  readonly layerSteps: number;
+  readonly messagesSent: number;
+  readonly messagesReceived: number;
+  /** Both directions. */
+  readonly bytes: number;
+  readonly meanRoundTripUs: number;
+  readonly maxRoundTripUs: number;
+}
+
 /** One host process, renewed by its heartbeat. */
 export interface HostRecord {
   readonly host: string;
@@ -52,6 +68,7 @@ export interface HostRecord {
   readonly heartbeatAtMs: number;
   readonly attention: readonly AttentionInstanceRecord[];
   readonly experts: readonly ExpertInstanceRecord[];
+  readonly traffic: readonly TrafficRecord[];
   /** Of an expert host that is ready, where it listens. */
   readonly address: ExchangeAddress | null;
 }

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
 import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduler.ts';
 import { TestClient } from '../support/generate.ts';
 import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
 import { useRedis } from '../support/redis.ts';
-import { DICTIONARY_FOLDER, spawnHost, startTestHost } from '../support/test-host.ts';
+import { startTestHost } from '../support/test-host.ts';
 
 /** Enough prompts to fill a batch, all of them decided by more than rounding. */
 const CASES = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP).slice(0, 24);
@@ -49,25 +49,5 @@ describe.each(IN_ONE_HOST)('%s in one host', (_name, options) => {
     } finally {
       await host.close();
     }
-  });
-});
-
-describe('one attention host and two expert hosts, each a process of its own, over Redis', () => {
-  const processes: ReturnType<typeof spawnHost>[] = [];
-
-  beforeAll(() => {
-    const common = ['--redis', redis.url, '--model', DICTIONARY_FOLDER];
-    processes.push(
-      spawnHost(['--role', 'experts', '--experts', '1', ...common]),
-      spawnHost(['--role', 'experts', '--experts', '1', ...common]),
-      spawnHost(['--role', 'attention', '--expert-instances', '2', ...common]),
-    );
-  });
-  afterAll(async () => {
-    await Promise.all(processes.map((host) => host.stop()));
-  });
-
-  it('generates the reference token ids', async () => {
-    await expectGoldenIds();
   });
 });

@@ -27,6 +27,7 @@ const serving: ModelStatus = {
       heartbeatAtMs: NOW_MS - 400,
       attention: [{ id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2 }],
       experts: [],
+      traffic: [],
       address: null,
     },
     {
@@ -39,6 +40,7 @@ const serving: ModelStatus = {
       // A clock that goes before ours.
       heartbeatAtMs: NOW_MS + 2_000,
       attention: [],
+      traffic: [],
       address: null,
       experts: [{ id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3 }],
     },
