@@ -28,7 +28,7 @@ export const allocateRound = (): SharedArrayBuffer => new SharedArrayBuffer(WORD
 
 /**
  * Lets the attention instances of one host step together, so that their rows leave as one payload: the first phase of the
- * exchange (paper §4.1). A *round* is one step, all layers of it, of the instances that joined it before it began.
+ * exchange. A *round* is one step, all layers of it, of the instances that joined it before it began.
  *
  * Before a step each instance joins. The round begins when all that have work have joined, or a moment later without
  * those that have not; who comes late waits for the next one. In each layer all participants arrive with their rows; the

@@ -3,12 +3,19 @@ import { cpus, totalmem } from 'node:os';
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { markdownTable, readResults, replaceSection } from './results.ts';
 
-/** One benchmark: measures, and returns what it measured with its cases in `cases`. */
+/** One benchmark: measures, and returns what it measured with its cases in `cases`, and perhaps a {@link Page} in `page`. */
 export interface Benchmark {
   readonly run: (options: { quick: boolean }) => Promise<Record<string, unknown>>;
 }
 
+/** What a benchmark adds to its table: Markdown that follows it, and files that this refers to, by their names. */
+interface Page {
+  readonly markdown: string;
+  readonly files: Readonly<Record<string, string>>;
+}
+
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  ablation: () => import('./ablation/ablation.ts'),
   exchange: () => import('./exchange.ts'),
   overhead: () => import('./overhead.ts'),
   placement: () => import('./placement.ts'),
@@ -36,17 +43,21 @@ async function main(args: readonly string[]): Promise<void> {
     );
   }
   const benchmark = await load();
-  const measured = await benchmark.run({ quick });
+  const { page, ...measured } = (await benchmark.run({ quick })) as { page?: Page };
   const date = new Date().toISOString().slice(0, 10);
   const head = { benchmark: name, date, machine: machine(), quick };
   if (json) return console.log(JSON.stringify({ ...head, ...measured }));
-  const { cases, ...rest } = measured as { cases: Record<string, unknown>[] };
+  const { cases, ...rest } = measured as unknown as { cases: Record<string, unknown>[] };
   const table = markdownTable(cases);
   const notes = Object.entries(rest).map(([key, value]) => `- ${key}: ${JSON.stringify(value)}`);
-  console.log([`${name} on ${head.machine}`, table, ...notes].join('\n'));
+  const more = page === undefined ? [] : [page.markdown];
+  console.log([`${name} on ${head.machine}`, table, ...notes, ...more].join('\n'));
   // A quick run shows that the benchmark works; its figures are not worth keeping.
   if (quick) return;
-  const body = [`${date}, ${head.machine}, \`npm run bench ${name}\``, table, notes.join('\n')].join('\n\n');
+  const command = `${date}, ${head.machine}, \`npm run bench ${name}\``;
+  const body = [command, ...more, table, notes.join('\n')].join('\n\n');
+  for (const [file, content] of Object.entries(page?.files ?? {}))
+    await writeFile(new URL(file, RESULTS), content);
   await writeFile(RESULTS, replaceSection(await readResults(RESULTS), name, body.trim()));
 }
 
