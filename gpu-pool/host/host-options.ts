@@ -1,7 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
-import type { SchedulerName } from '../../shared/scheduler/scheduler.ts';
+import type { SchedulerName } from '../../shared/scheduler/scheduling.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
 import type { ExchangeOptions } from '../exchange/exchange-options.ts';
 import type { ModelSource } from '../runtime/model-source.ts';

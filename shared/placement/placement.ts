@@ -1,11 +1,6 @@
 import { JanusError } from '../errors/janus-error.ts';
-import {
-  checkInstances,
-  type Layout,
-  type PlacedInstance,
-  type Placement,
-  type Scheduling,
-} from '../scheduler/layout.ts';
+import { checkInstances, type Layout, type PlacedInstance, type Placement } from '../scheduler/layout.ts';
+import type { Scheduling } from '../scheduler/scheduling.ts';
 import { checkLoads, checkSlotCount, replicaCounts } from './replicas.ts';
 
 /** What `placeReplicas` decides on, for one layer. */

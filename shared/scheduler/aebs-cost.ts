@@ -3,7 +3,7 @@ import { countPairs } from './count-pairs.ts';
 import { LayerScheduler } from './layer-scheduler.ts';
 import type { LayoutIndex } from './layout-index.ts';
 import { noReplica, type SchedulerLimits } from './limits.ts';
-import type { SchedulerName } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /**
  * AEBS for where the time of an instance does not go with its activated experts alone, as on CPUs and in prefill:

@@ -1,7 +1,8 @@
 import { LayerScheduler } from './layer-scheduler.ts';
 import type { LayoutIndex } from './layout-index.ts';
 import { noReplica, unknownExpert } from './limits.ts';
-import { NOT_ACTIVATED, type SchedulerName } from './scheduler.ts';
+import { NOT_ACTIVATED } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /** Value of `instanceOf` inside a call, between finding an expert activated and choosing its instance. */
 const UNASSIGNED = -3;

@@ -4,7 +4,7 @@ import { seededRandom } from '../placement/seeded-random.ts';
 import { createScheduler } from './create-scheduler.ts';
 import { indexLayout } from './layout-index.ts';
 import { allocateRowGroups, RowGroups } from './row-groups.ts';
-import { SCHEDULER_NAMES } from './scheduler.ts';
+import { SCHEDULER_NAMES } from './scheduling.ts';
 
 const CALLS = 10_000;
 const ATTEMPTS = 20;

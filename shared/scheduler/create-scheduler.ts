@@ -6,7 +6,8 @@ import type { Placement } from './layout.ts';
 import type { SchedulerLimits } from './limits.ts';
 import { OptimalScheduler } from './optimal.ts';
 import { RandomScheduler } from './random.ts';
-import { SCHEDULER_NAMES, type Scheduler, type SchedulerName, type SchedulerOptions } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import { SCHEDULER_NAMES, type SchedulerName, type SchedulerOptions } from './scheduling.ts';
 import { TokenBalancedScheduler } from './token-balanced.ts';
 
 /**

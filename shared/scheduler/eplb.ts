@@ -1,6 +1,6 @@
 import type { LayoutIndex } from './layout-index.ts';
 import { PairScheduler } from './pair-scheduler.ts';
-import type { SchedulerName } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /**
  * A baseline: how serving systems choose a replica under a layout of DeepSeek's expert-parallel load balancer (EPLB), which

@@ -1,7 +1,8 @@
 import { JanusError } from '../errors/janus-error.ts';
 import type { LayoutIndex } from './layout-index.ts';
 import { checkLimits, checkRouting, type SchedulerLimits } from './limits.ts';
-import { NOT_ACTIVATED, type Scheduler, type SchedulerName, SPREAD } from './scheduler.ts';
+import { NOT_ACTIVATED, type Scheduler, SPREAD } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /** What all schedulers have in common: the outputs, and the checks in constant time. */
 export abstract class LayerScheduler implements Scheduler {

@@ -1,5 +1,5 @@
 import { JanusError } from '../errors/janus-error.ts';
-import type { SchedulerName, SchedulerOptions } from './scheduler.ts';
+import type { Scheduling } from './scheduling.ts';
 
 /** Which logical experts each expert instance holds, for one layer. JSON-serialisable. */
 export interface Layout {
@@ -31,11 +31,6 @@ export interface Placement {
   readonly layers: readonly Layout[];
   /** How hosts schedule under this placement; AEBS when absent. It stands here because all hosts must do the same. */
   readonly scheduling?: Scheduling;
-}
-
-/** A scheduler with its options. JSON-serialisable. */
-export interface Scheduling extends SchedulerOptions {
-  readonly scheduler: SchedulerName;
 }
 
 /** Ids of the hosts of a placement, in host order: the order of their first instances. */

@@ -14,7 +14,7 @@ import {
   scheduleStep,
   stepLimits,
 } from './routed-step.fixture.ts';
-import { SCHEDULER_NAMES, type SchedulerName } from './scheduler.ts';
+import { SCHEDULER_NAMES, type SchedulerName } from './scheduling.ts';
 
 const RANDOM_LAYOUTS = 2_000;
 const SEED = 20;

@@ -1,7 +1,7 @@
 import { AebsScheduler } from './aebs.ts';
 import type { LayoutIndex } from './layout-index.ts';
 import type { SchedulerLimits } from './limits.ts';
-import type { SchedulerName } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /** Value of `#via` for an instance that the search has not reached. */
 const NOT_REACHED = -1;

@@ -2,7 +2,8 @@ import { countPairs } from './count-pairs.ts';
 import { LayerScheduler } from './layer-scheduler.ts';
 import type { LayoutIndex } from './layout-index.ts';
 import { noReplica, type SchedulerLimits } from './limits.ts';
-import { NOT_ACTIVATED, type SchedulerName } from './scheduler.ts';
+import { NOT_ACTIVATED } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /**
  * A baseline: gives every activated expert to one of its replicas at random.

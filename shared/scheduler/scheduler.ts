@@ -1,24 +1,11 @@
 import type { LayoutIndex } from './layout-index.ts';
 import type { SchedulerLimits } from './limits.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /** Value of `instanceOf` for an expert that no token is routed to. */
 export const NOT_ACTIVATED = -1;
 /** Value of `instanceOf` for an expert that several instances compute, each for some of its pairs. */
 export const SPREAD = -2;
-
-/** The schedulers that `createScheduler` makes. */
-export const SCHEDULER_NAMES = ['aebs', 'optimal', 'token-balanced', 'random', 'eplb', 'aebs-cost'] as const;
-export type SchedulerName = (typeof SCHEDULER_NAMES)[number];
-
-/** What some schedulers take besides routing and layout. All hosts must have the same. */
-export interface SchedulerOptions {
-  /** Of `random`: 32 bits; 0 when absent. */
-  readonly seed?: number | undefined;
-  /** Of `aebs-cost`: time to read one expert's weights, in any unit; 1 when absent. */
-  readonly costPerExpert?: number | undefined;
-  /** Of `aebs-cost`: time to compute one row, in the same unit; 0 when absent, which makes it AEBS. */
-  readonly costPerRow?: number | undefined;
-}
 
 /**
  * Chooses, for one layer step, the instance that computes each pair of token and expert. A *pair* is one (token, slot) of

@@ -13,7 +13,8 @@ import {
   stepLimits,
 } from './routed-step.fixture.ts';
 import { allocateRowGroups, RowGroups } from './row-groups.ts';
-import { NOT_ACTIVATED, SCHEDULER_NAMES, type Scheduler, type SchedulerName, SPREAD } from './scheduler.ts';
+import { NOT_ACTIVATED, type Scheduler, SPREAD } from './scheduler.ts';
+import { SCHEDULER_NAMES, type SchedulerName } from './scheduling.ts';
 
 /** Rows that cost about as much as weights make `aebs-cost` split experts in a good part of the steps. */
 const options = { seed: 7, costPerExpert: 1, costPerRow: 0.7 };

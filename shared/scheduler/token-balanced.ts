@@ -1,7 +1,7 @@
 import type { LayoutIndex } from './layout-index.ts';
 import type { SchedulerLimits } from './limits.ts';
 import { PairScheduler } from './pair-scheduler.ts';
-import type { SchedulerName } from './scheduler.ts';
+import type { SchedulerName } from './scheduling.ts';
 
 /**
  * A baseline: balances tokens, not activated experts. The pairs of each expert go round its replicas in turn, so that all

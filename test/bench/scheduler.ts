@@ -7,7 +7,8 @@ import { createScheduler } from '../../shared/scheduler/create-scheduler.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
 import { allocateRowGroups, RowGroups } from '../../shared/scheduler/row-groups.ts';
-import { SCHEDULER_NAMES, type Scheduler } from '../../shared/scheduler/scheduler.ts';
+import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
+import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduling.ts';
 import { uniformRouting } from '../support/scheduler/synthetic-steps.ts';
 
 const EXPERTS = 160;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
-import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduler.ts';
+import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduling.ts';
 import { TestClient } from '../support/generate.ts';
 import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
 import { useRedis } from '../support/redis.ts';

@@ -4,7 +4,7 @@ import { DEFAULT_LIMITS, type HostOptions } from '../../../gpu-pool/host/host-op
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { GatePlacement, WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
-import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduler.ts';
+import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduling.ts';
 import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
 import { notEmpty, oneOf, wholeNumber } from './values.ts';
 
