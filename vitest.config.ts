@@ -8,7 +8,7 @@ export default defineConfig({
     // measures the machine, not the code.
     maxWorkers: 2,
     pool: 'forks',
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', './test/support/count-reporter.ts'],
   },

@@ -106,7 +106,13 @@ export class SocketLink implements ExpertLink {
     for (let send = 1; ; send++) {
       try {
         this.#connection ??= await this.#connect();
-        const combineUs = await this.#sendOnce(this.#connection, step, output, startedAtMs);
+        const connection = this.#connection;
+        // It may have been closed while it connected.
+        if (this.#closed) {
+          connection.destroy();
+          throw new LinkClosedError(this.host);
+        }
+        const combineUs = await this.#sendOnce(connection, step, output, startedAtMs);
         const roundTripUs = (performance.now() - startedAtMs) * 1_000;
         const bytes = send * stepBytes(step, this.#options.shape);
         const received = answerBytes(step.rows, this.#options.shape);

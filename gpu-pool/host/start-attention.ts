@@ -109,6 +109,7 @@ async function startUnderPlacement(host: Host, closed: () => boolean): Promise<P
 async function formPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
   const { redis, options, log } = host;
   const model = options.model.name;
+  let told = '';
   for (let poll = 0; !closed(); poll++) {
     const members = await readMembers(redis, model);
     const held = await readPlacement(redis, model);
@@ -130,7 +131,8 @@ async function formPlacement(host: Host, closed: () => boolean): Promise<Placeme
       return 'the experts of the new placement to load';
     })();
     if (waitingFor === null) return held!;
-    if (poll % POLLS_PER_LOG === 0) log(`waiting for ${waitingFor}`);
+    if (waitingFor !== told || poll % POLLS_PER_LOG === 0) log(`waiting for ${waitingFor}`);
+    told = waitingFor;
     await sleep(POLL_MS);
   }
   return undefined;

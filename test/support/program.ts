@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const OUTPUT_LIMIT_MS = 20_000;
+const OUTPUT_LIMIT_MS = 50_000;
 
 export interface Ending {
   /** Exit status; null when a signal ended the process. */
