@@ -1,4 +1,5 @@
 /** Words of a round's memory. */
+/** One more than the index of the instance that holds the lock; 0 while it is free. */
 const LOCK = 0;
 /** Number of the round that runs or ran last; it changes when a round begins. */
 const ROUND = 1;
@@ -7,13 +8,17 @@ const ACTIVE = 2;
 const JOINED = 3;
 const PARTICIPANTS = 4;
 const ARRIVED = 5;
+/** Instances whose thread has ended. They stay in the other masks, and count in none of them. */
+const LOST = 6;
 /** First instance of the round: the one that sends for all. */
-const LEADER = 6;
-/** Number of layer steps that the leader has ended, in all rounds. */
-const RELEASED = 7;
-const FAILED = 8;
-/** Changes whenever the leader has a reason to look again at who has arrived. */
-const CHANGES = 9;
+const LEADER = 7;
+/** Number of layer steps that were released, in all rounds. */
+const RELEASED = 8;
+/** 1 when the layer step released last has failed. */
+const FAILED = 9;
+/** Each changes whenever the leader, or a follower, has a reason to look again at what it waits for. */
+const LEADER_NEWS = 10;
+const FOLLOWER_NEWS = 11;
 const WORDS = 16;
 const FAILURE_TEXT_BYTES = 512;
 
@@ -21,7 +26,7 @@ const FAILURE_TEXT_BYTES = 512;
 export const ROUND_INSTANCE_LIMIT = 31;
 /** Longest that an instance waits for others that have work before it begins a round without them. */
 const GATHER_LIMIT_MS = 2;
-/** Longest single wait before a lost wake-up or a lost instance is noticed. */
+/** Longest single wait before the reason for it is looked at again. */
 const WAIT_SLICE_MS = 100;
 
 export const allocateRound = (): SharedArrayBuffer => new SharedArrayBuffer(WORDS * 4 + FAILURE_TEXT_BYTES);
@@ -32,16 +37,21 @@ export const allocateRound = (): SharedArrayBuffer => new SharedArrayBuffer(WORD
  *
  * Before a step each instance joins. The round begins when all that have work have joined, or a moment later without
  * those that have not; who comes late waits for the next one. In each layer all participants arrive with their rows; the
- * leader, the first of them, sends for all and releases the others. An instance that fails leaves, and is not waited for.
+ * leader, the first of them, sends for all and releases the others. An instance that fails leaves, and is not waited for;
+ * when the leader leaves, the next one leads. An instance whose thread has ended is counted nowhere from then on, and a
+ * layer step that it led fails.
  *
- * One object per instance, on its thread, over memory that they share. All waits block the thread.
+ * One object per instance, on its thread, over memory that they share. All waits block the thread. A thread may end
+ * anywhere, also while it holds the lock: so whatever is changed under the lock is right, or made right by the next
+ * attempt, after each single change.
  */
 export class HostRound {
-  readonly #words: Int32Array;
-  readonly #failure: Uint8Array;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #failure: Uint8Array<SharedArrayBuffer>;
   readonly #bit: number;
   readonly #index: number;
-  #released = 0;
+  /** Value of `RELEASED` that says that the layer step of the last arrival is not released yet. */
+  #unreleased = 0;
 
   /** @param index of this instance on its host, below `ROUND_INSTANCE_LIMIT` */
   constructor(memory: SharedArrayBuffer, index: number) {
@@ -53,19 +63,19 @@ export class HostRound {
 
   /** True while this instance sends for all participants of the round. */
   get isLeader(): boolean {
-    return this.#words[LEADER] === this.#index;
+    return Atomics.load(this.#words, LEADER) === this.#index;
   }
 
-  /** Instances of the running round, ascending, in which none has left. */
+  /** Mask of the instances in the running round that have neither left nor ended; 0 when none runs. */
   get participants(): number {
-    return this.#words[PARTICIPANTS]!;
+    return this.#living(PARTICIPANTS);
   }
 
   /** Says whether this instance has work, so that others wait for it, or do not. */
   setActive(active: boolean): void {
     this.#locked(() => {
-      if (active) this.#words[ACTIVE]! |= this.#bit;
-      else this.#words[ACTIVE]! &= ~this.#bit;
+      if (active) Atomics.or(this.#words, ACTIVE, this.#bit);
+      else Atomics.and(this.#words, ACTIVE, ~this.#bit);
       this.#beginIfComplete();
     });
   }
@@ -73,79 +83,110 @@ export class HostRound {
   /** Joins the next round and returns when it has begun. */
   join(): void {
     this.#locked(() => {
-      this.#words[JOINED]! |= this.#bit;
+      Atomics.or(this.#words, JOINED, this.#bit);
       this.#beginIfComplete();
     });
     for (;;) {
       const round = Atomics.load(this.#words, ROUND);
-      if (this.#takesPart()) break;
+      if (this.#takesPart()) return;
+      // The others have this time from the end of a round on, so a wait that began before it does not count.
+      const gathers = this.participants === 0;
       const outcome = Atomics.wait(this.#words, ROUND, round, GATHER_LIMIT_MS);
-      if (outcome === 'timed-out') this.#locked(() => this.#begin());
+      if (outcome === 'timed-out' && gathers) this.#locked(() => this.#beginAnyway());
     }
-    this.#released = Atomics.load(this.#words, RELEASED);
   }
 
   /** Any participant: its rows of the layer step are in place. */
   arrive(): void {
+    this.#unreleased = Atomics.load(this.#words, RELEASED);
     Atomics.or(this.#words, ARRIVED, this.#bit);
-    change(this.#words);
+    tell(this.#words, LEADER_NEWS);
   }
 
-  /** Leader: returns when all participants that have not left have arrived. */
-  waitForArrivals(): void {
+  /** Leader: returns the mask of the participants when all that have not left have arrived. */
+  waitForArrivals(): number {
     for (;;) {
-      const seen = Atomics.load(this.#words, CHANGES);
-      const missing = Atomics.load(this.#words, PARTICIPANTS) & ~Atomics.load(this.#words, ARRIVED);
-      if (missing === 0) return;
-      Atomics.wait(this.#words, CHANGES, seen, WAIT_SLICE_MS);
+      const news = Atomics.load(this.#words, LEADER_NEWS);
+      const { participants } = this;
+      if ((participants & ~Atomics.load(this.#words, ARRIVED)) === 0) return participants;
+      Atomics.wait(this.#words, LEADER_NEWS, news, WAIT_SLICE_MS);
     }
   }
 
   /** Leader: the layer step has ended for all, with an error where `failure` says so. */
   release(failure?: string): void {
+    if (failure !== undefined) {
+      this.#failure.fill(0);
+      this.#failure.set(new TextEncoder().encode(failure).subarray(0, FAILURE_TEXT_BYTES));
+    }
+    Atomics.store(this.#words, FAILED, failure === undefined ? 0 : 1);
     Atomics.store(this.#words, ARRIVED, 0);
-    releaseFollowers(this.#words, this.#failure, failure);
+    Atomics.add(this.#words, RELEASED, 1);
+    tell(this.#words, FOLLOWER_NEWS);
   }
 
-  /** Follower: returns when the leader has released this layer step. @throws Error with the leader's failure */
-  waitForRelease(): void {
-    const before = this.#released;
-    while (Atomics.load(this.#words, RELEASED) === before) {
-      Atomics.wait(this.#words, RELEASED, before, WAIT_SLICE_MS);
+  /**
+   * Follower: returns true when the leader has released the layer step of the last arrival, and false when the leader has
+   * left before that and this instance is to lead it.
+   *
+   * @throws Error with the leader's failure, or when the leader's thread has ended
+   */
+  waitForRelease(): boolean {
+    for (;;) {
+      const news = Atomics.load(this.#words, FOLLOWER_NEWS);
+      // Read before `RELEASED`: a leader that has released and then left or ended has still released.
+      const leader = Atomics.load(this.#words, LEADER);
+      const isLost = (Atomics.load(this.#words, LOST) & (1 << leader)) !== 0;
+      if (Atomics.load(this.#words, RELEASED) !== this.#unreleased) {
+        if (Atomics.load(this.#words, FAILED) === 1) throw new Error(this.#readFailure());
+        return true;
+      }
+      if (leader === this.#index) return false;
+      if (isLost) throw new Error('the attention instance that sent for this host has ended');
+      Atomics.wait(this.#words, FOLLOWER_NEWS, news, WAIT_SLICE_MS);
     }
-    this.#released = Atomics.load(this.#words, RELEASED);
-    if (this.#words[FAILED] === 1) throw new Error(this.#readFailure());
   }
 
   /** Leaves the round, at its end or before; the next one may begin when all have left. */
   leave(): void {
     this.#locked(() => {
       Atomics.and(this.#words, PARTICIPANTS, ~this.#bit);
+      const { participants } = this;
+      if (this.isLeader && participants !== 0) Atomics.store(this.#words, LEADER, lowest(participants));
       this.#beginIfComplete();
     });
-    change(this.#words);
+    tell(this.#words, LEADER_NEWS);
+    tell(this.#words, FOLLOWER_NEWS);
   }
 
   #takesPart(): boolean {
     return (Atomics.load(this.#words, PARTICIPANTS) & this.#bit) !== 0;
   }
 
+  #living(mask: number): number {
+    return Atomics.load(this.#words, mask) & ~Atomics.load(this.#words, LOST);
+  }
+
   #beginIfComplete(): void {
-    const words = this.#words;
-    if ((words[ACTIVE]! & ~words[JOINED]!) === 0) this.#begin();
+    if ((this.#living(ACTIVE) & ~this.#living(JOINED)) === 0) this.#begin();
+  }
+
+  /** Begins a round without those that have not joined. */
+  #beginAnyway(): void {
+    // A thread that ended while it began a round may have taken this instance out of the one without putting it in the other.
+    if (!this.#takesPart()) Atomics.or(this.#words, JOINED, this.#bit);
+    this.#begin();
   }
 
   #begin(): void {
-    const words = this.#words;
-    if (words[PARTICIPANTS] !== 0 || words[JOINED] === 0) return;
-    const joined = words[JOINED]!;
-    words[JOINED] = 0;
-    words[ARRIVED] = 0;
-    words[FAILED] = 0;
-    words[LEADER] = 31 - Math.clz32(joined & -joined);
-    Atomics.store(words, PARTICIPANTS, joined);
-    Atomics.add(words, ROUND, 1);
-    Atomics.notify(words, ROUND);
+    const joined = this.#living(JOINED);
+    if (this.participants !== 0 || joined === 0) return;
+    // Participants are set last, since a round runs from then on.
+    Atomics.store(this.#words, JOINED, 0);
+    Atomics.store(this.#words, ARRIVED, 0);
+    Atomics.store(this.#words, LEADER, lowest(joined));
+    Atomics.store(this.#words, PARTICIPANTS, joined);
+    tell(this.#words, ROUND);
   }
 
   /** Text of the leader's failure. The copy is needed because a decoder takes no shared memory. */
@@ -155,43 +196,41 @@ export class HostRound {
   }
 
   #locked(change: () => void): void {
-    while (Atomics.compareExchange(this.#words, LOCK, 0, 1) !== 0) {
-      Atomics.wait(this.#words, LOCK, 1, WAIT_SLICE_MS);
+    const own = this.#index + 1;
+    for (;;) {
+      const holder = Atomics.compareExchange(this.#words, LOCK, 0, own);
+      if (holder === 0) break;
+      Atomics.wait(this.#words, LOCK, holder, WAIT_SLICE_MS);
     }
     try {
       change();
     } finally {
-      Atomics.store(this.#words, LOCK, 0);
-      Atomics.notify(this.#words, LOCK, 1);
+      unlock(this.#words, this.#index);
     }
   }
 }
 
-function change(words: Int32Array): void {
-  Atomics.add(words, CHANGES, 1);
-  Atomics.notify(words, CHANGES);
+/** Lowest index in a mask of instances. */
+const lowest = (mask: number): number => 31 - Math.clz32(mask & -mask);
+
+/** Changes `word` and wakes all that wait for a change of it. */
+function tell(words: Int32Array<SharedArrayBuffer>, word: number): void {
+  Atomics.add(words, word, 1);
+  Atomics.notify(words, word);
 }
 
-function releaseFollowers(words: Int32Array, text: Uint8Array, failure: string | undefined): void {
-  if (failure !== undefined) {
-    text.fill(0);
-    text.set(new TextEncoder().encode(failure).subarray(0, FAILURE_TEXT_BYTES));
-    Atomics.store(words, FAILED, 1);
-  }
-  Atomics.add(words, RELEASED, 1);
-  Atomics.notify(words, RELEASED);
+function unlock(words: Int32Array<SharedArrayBuffer>, index: number): void {
+  if (Atomics.compareExchange(words, LOCK, index + 1, 0) === index + 1) Atomics.notify(words, LOCK, 1);
 }
 
 /**
- * Takes the instance at `index`, whose thread has ended, out of the round on its behalf. Where it was the leader, the layer
- * step fails for those that wait for it.
+ * Takes the instance at `index`, whose thread has ended, out of the round for good. Where it was the leader, the layer step
+ * fails for those that wait for it. Never waits, so the main thread of a host may call it.
  */
 export function dropFromRound(memory: SharedArrayBuffer, index: number): void {
   const words = new Int32Array(memory, 0, WORDS);
-  for (const word of [ACTIVE, JOINED, PARTICIPANTS]) Atomics.and(words, word, ~(1 << index));
-  if (Atomics.load(words, LEADER) === index && Atomics.load(words, PARTICIPANTS) !== 0) {
-    const text = new Uint8Array(memory, WORDS * 4, FAILURE_TEXT_BYTES);
-    releaseFollowers(words, text, 'the attention instance that sent for this host has ended');
-  }
-  change(words);
+  Atomics.or(words, LOST, 1 << index);
+  unlock(words, index);
+  tell(words, LEADER_NEWS);
+  tell(words, FOLLOWER_NEWS);
 }

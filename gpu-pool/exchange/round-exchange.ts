@@ -118,23 +118,23 @@ export class RoundExchange implements Exchange {
     this.step.rows = rows;
     this.step.layer = layer;
     this.#round.arrive();
-    if (this.#round.isLeader) await this.#lead(layer);
-    else this.#follow();
+    if (this.#round.isLeader || !this.#follow()) await this.#lead(layer);
     const length = rows * this.#shape.hiddenSize;
     output.set(this.step.output.subarray(0, length));
   }
 
-  #follow(): void {
+  /** Returns false when this instance has to lead the layer step after all, because the leader has left. */
+  #follow(): boolean {
     try {
-      this.#round.waitForRelease();
+      return this.#round.waitForRelease();
     } catch (error) {
       throw new ExchangeError('this host', error instanceof Error ? error.message : String(error));
     }
   }
 
   async #lead(layer: number): Promise<void> {
-    this.#round.waitForArrivals();
-    const participants = this.#participants();
+    const present = this.#round.waitForArrivals();
+    const participants = this.#rows.filter((_, index) => (present & (1 << index)) !== 0);
     try {
       await this.#inner.run(layer, this.#gather(participants), this.#output);
       this.#scatter(participants);
@@ -143,10 +143,6 @@ export class RoundExchange implements Exchange {
       this.#round.release(error instanceof Error ? error.message : String(error));
       throw error;
     }
-  }
-
-  #participants(): RoundRows[] {
-    return this.#rows.filter((_, index) => (this.#round.participants & (1 << index)) !== 0);
   }
 
   #gather(participants: readonly RoundRows[]): number {

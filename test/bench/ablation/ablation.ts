@@ -118,9 +118,11 @@ async function measureGroup(setting: Setting, group: readonly Measured[]): Promi
   const { network, redis, client, rows, rounds } = setting;
   const fleets: Fleet[] = [];
   try {
-    for (const { configuration } of group) {
-      fleets.push(await Fleet.start(network.nodes, redis, fleetOptions(configuration, rows)));
-    }
+    const starting = await Promise.allSettled(
+      group.map(({ configuration }) => Fleet.start(network.nodes, redis, fleetOptions(configuration, rows))),
+    );
+    for (const started of starting) if (started.status === 'fulfilled') fleets.push(started.value);
+    for (const started of starting) if (started.status === 'rejected') throw started.reason;
     // Round 0 warms up.
     for (let round = 0; round <= rounds; round++) {
       for (const [i, { times }] of group.entries()) {

@@ -12,7 +12,7 @@ const PROMPT_TOKENS = 4;
 /** Hot sampling keeps sequences apart, so that routing stays spread as it is among real users. */
 const SAMPLING = { ...GREEDY, temperature: 1.5, ignoreEndOfSequence: true };
 const POLL_MS = 100;
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 60_000;
 
 export interface LoadOptions {
   readonly model: string;

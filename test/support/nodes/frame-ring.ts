@@ -64,11 +64,11 @@ export class FrameRing {
   /** Waits for the next frame and until it is due, and has `send` take it. */
   take(send: (frame: Uint8Array, destination: number) => void): void {
     let at = this.#words[TAIL]!;
-    Atomics.wait(this.#words, HEAD, at);
+    this.#waitForFrame(at);
     if (this.#integers[at / 4 + 3] === SKIP) {
       at = 0;
       Atomics.store(this.#words, TAIL, at);
-      Atomics.wait(this.#words, HEAD, at);
+      this.#waitForFrame(at);
     }
     this.#sleepUntil(this.#times[at / 8]!);
     const length = this.#integers[at / 4 + 2]!;
@@ -76,6 +76,11 @@ export class FrameRing {
     send(frame, this.#integers[at / 4 + 3]!);
     Atomics.store(this.#words, TAIL, at + align(RECORD_BYTES + length));
     Atomics.notify(this.#words, TAIL);
+  }
+
+  /** A wake-up may be that of a frame which was taken already, so the head is looked at again. */
+  #waitForFrame(at: number): void {
+    while (Atomics.load(this.#words, HEAD) === at) Atomics.wait(this.#words, HEAD, at);
   }
 
   /** Sleeps end late by tens of microseconds, a good part of a delay of 0.2 ms: so they are asked to end that much earlier. */
