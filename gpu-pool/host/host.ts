@@ -99,7 +99,12 @@ export class Host {
   /** Until its instances have numbers in a placement, an expert host offers them as starting. */
   #expertRecords(): HostRecord['experts'] {
     const { role, monolith, expertInstances, capacity } = this.options;
-    if (this.experts) return this.experts.records();
+    if (this.experts) {
+      const records = this.experts.records();
+      // A host of this role can be reached when it listens, and not before.
+      if (role !== 'experts' || this.address !== null) return records;
+      return records.map((record) => (record.state === 'ready' ? { ...record, state: 'loading' } : record));
+    }
     if (role === 'attention') return [];
     const counters = { meanActivated: 0, maxActivated: 0 };
     if (monolith) {

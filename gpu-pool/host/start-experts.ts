@@ -28,14 +28,20 @@ export async function startExperts(host: Host): Promise<void> {
   let serving: { version: number; stop: () => Promise<void> } | undefined;
   const follow = (async () => {
     while (!closed) {
-      const placement = await readInForce(host);
-      if (placement !== null && placement.version !== serving?.version) {
-        await serving?.stop();
-        serving = { version: placement.version, stop: await servePlacement(host, placement) };
+      try {
+        const placement = await readInForce(host);
+        if (placement !== null && placement.version !== serving?.version) {
+          await serving?.stop();
+          serving = undefined;
+          serving = { version: placement.version, stop: await servePlacement(host, placement) };
+        }
+      } catch (error) {
+        // It is tried again: what failed may pass, and a pool that waits for this host must not wait for ever.
+        host.log(`expert pool: ${error instanceof Error ? error.message : String(error)}`);
       }
       await sleep(POLL_MS);
     }
-  })().catch((error) => host.log(`expert pool: ${error.message}`));
+  })();
   host.log(`${host.options.expertInstances} expert instances wait for a placement`);
   host.onClose(async () => {
     closed = true;
@@ -44,14 +50,10 @@ export async function startExperts(host: Host): Promise<void> {
   });
 }
 
-/** The placement in force, or null when there is none that names this host, or Redis is away. */
+/** The placement in force, or null when there is none that names this host. */
 async function readInForce(host: Host): Promise<Placement | null> {
-  try {
-    const placement = await readPlacement(host.redis, host.options.model.name);
-    return placement?.instances.some((instance) => instance.host === host.id) ? placement : null;
-  } catch {
-    return null;
-  }
+  const placement = await readPlacement(host.redis, host.options.model.name);
+  return placement?.instances.some((instance) => instance.host === host.id) ? placement : null;
 }
 
 /** Listens for attention hosts of this node and of others, and says where. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFailed } from 'vitest';
 import { readMembers } from '../../gpu-pool/host/membership.ts';
 import { HEARTBEAT_INTERVAL_MS } from '../../shared/protocol/member.ts';
 import { TestClient } from '../support/generate.ts';
@@ -83,11 +83,14 @@ describe('attention hosts and expert hosts, each a process of its own', () => {
     ],
   ])('over %s generate the reference token ids', async (_name, layout) => {
     start(layout);
+    const started = [...processes];
+    onTestFailed(() => console.error(started.map((host) => host.output()).join('\n—\n')));
     const client = new TestClient(redis.url);
     try {
-      const answers = await Promise.all(
+      const answering = Promise.all(
         CASES.map((known) => client.generate({ prompt: { kind: 'tokens', ids: known.prompt_ids } })),
       );
+      const answers = await Promise.race([answering, ...processes.map((host) => host.failed)]);
       expect(answers.map((answer) => answer.ids)).toEqual(CASES.map((known) => known.generated_ids));
       await expectTraffic(client, layout);
     } finally {

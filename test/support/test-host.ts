@@ -42,28 +42,42 @@ export async function startTestHost(
 /** A host in a process of its own. */
 export interface HostProcess {
   readonly pid: number;
-  /** Ends the process as a crash would. */
-  kill(): Promise<void>;
+  /** What it has printed. */
+  readonly output: () => string;
+  /** Rejects with its output when it ends by itself. */
+  readonly failed: Promise<never>;
   /** Ends the process as an operator would; resolves to its exit code. */
   stop(): Promise<number | null>;
 }
 
-/** Starts a host process through the CLI. Its output goes to this process's stderr when `JANUS_TEST_LOG` is set. */
+/** Starts a host process through the CLI. */
 export function spawnHost(args: readonly string[]): HostProcess {
   const cli = fileURLToPath(new URL('../../infra/cli/janus.ts', import.meta.url));
-  const stdio = process.env.JANUS_TEST_LOG ? 'inherit' : 'ignore';
-  const child = spawn(process.execPath, [cli, 'host', ...args], { stdio: ['ignore', stdio, stdio] });
+  const child = spawn(process.execPath, [cli, 'host', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  let stopping = false;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
   const exited = once(child, 'exit');
-  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  };
+  const failed = exited.then(() => {
+    if (stopping) return new Promise<never>(() => {});
+    throw new Error(
+      `janus host ${args.join(' ')} ended with ${child.exitCode ?? child.signalCode}:\n${output}`,
+    );
+  });
+  failed.catch(() => {});
   return {
     pid: child.pid!,
-    async kill() {
-      await end('SIGKILL');
+    output: () => output,
+    failed,
+    async stop() {
+      stopping = true;
+      child.kill('SIGTERM');
+      await exited;
+      return child.exitCode;
     },
-    stop: () => end('SIGTERM'),
   };
 }
