@@ -6,7 +6,13 @@ import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { addShare } from './combine.ts';
-import { ExchangeError, type ExpertLink, type LinkStatistics, StalePlacementError } from './link.ts';
+import {
+  ExchangeError,
+  ExpertFailedError,
+  type ExpertLink,
+  type LinkStatistics,
+  StalePlacementError,
+} from './link.ts';
 
 /** What the attention engine sees of the expert pool: memory for one layer step, and a call that runs it. */
 export interface Exchange {
@@ -145,7 +151,10 @@ export class PooledExchange implements Exchange {
     relay.policy.record(regime, bytes, (performance.now() - startedAtMs) * 1_000);
   }
 
-  /** A step that the relay cannot bring to an end is sent directly: computing it twice gives the same. */
+  /**
+   * A step that the relay cannot bring to an end is sent directly: computing it twice gives the same. What a host itself
+   * answered it would only answer again.
+   */
   async #sendByRelay(
     relay: Relay,
     step: LayerStep,
@@ -155,7 +164,8 @@ export class PooledExchange implements Exchange {
     try {
       await relay.exchange(step, involved, outputs);
     } catch (error) {
-      if (!(error instanceof ExchangeError) || error instanceof StalePlacementError) throw error;
+      const isAnswer = error instanceof StalePlacementError || error instanceof ExpertFailedError;
+      if (isAnswer || !(error instanceof ExchangeError)) throw error;
       await this.#sendDirectly(step, involved, outputs);
     }
   }

@@ -3,75 +3,44 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import {
   ALL_INSTANCES,
-  FRAME_HEADER_BYTES,
+  checkAttentionId,
+  type FrameHeader,
+  FrameKind,
   readHeader,
   stepBytes,
   writeDispatchBody,
   writeDispatchHeader,
 } from '../../shared/protocol/frame.ts';
-import { dispatchListKey, gatherKey, hostKey, relayAnswerListKey } from '../../shared/protocol/keys.ts';
+import { dispatchListKey, hostKey, relayAnswerListKey } from '../../shared/protocol/keys.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { acceptAnswer } from './accept-answer.ts';
 import {
   AnswerOverdueError,
   emptyStatistics,
+  LinkBusyError,
   LinkClosedError,
   PeerLostError,
   recordRoundTrip,
+  StepTooLargeError,
 } from './link.ts';
+import { JOINED_LENGTH_BYTES, multiplyFrame, splitJoined, withdrawFrame } from './relay-scripts.ts';
 
-/**
- * Multiplies one frame.
- *
- * KEYS the lists of the hosts that it goes to. ARGV 1 the frame. The payload leaves its sender once, however many hosts
- * there are.
- */
-const MULTIPLY = `
-for _, list in ipairs(KEYS) do redis.call('RPUSH', list, ARGV[1]) end
-`;
+export { joinAnswer } from './relay-scripts.ts';
 
-/**
- * Joins the answers of several hosts to one frame into one message.
- *
- * KEYS 1 answers so far, 2 list of joined answers. ARGV 1 position of the answering host, 2 number of answers expected,
- * 3 the answer, 4 time in ms after which incomplete answers disappear. A second answer of one host replaces the first, and
- * after the message is complete it starts a new one, which never will be and disappears.
- * The message: each answer behind its length, 32 bits, little-endian.
- */
-const JOIN = `
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-if redis.call('HLEN', KEYS[1]) < tonumber(ARGV[2]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  return
-end
-local joined = {}
-for _, answer in ipairs(redis.call('HVALS', KEYS[1])) do
-  joined[#joined + 1] = struct.pack('<I4', #answer) .. answer
-end
-redis.call('DEL', KEYS[1])
-redis.call('RPUSH', KEYS[2], table.concat(joined))
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-`;
-
-/** Time after which answers that nobody fetches, or that others never complete, disappear. */
-const JOIN_TTL_MS = 60_000;
+/** Seconds after which frames for a host that has died disappear. */
+const LIST_TTL_S = 60;
 /** Time between two looks at whether the hosts that owe an answer live. */
 const LOOK_INTERVAL_MS = 250;
 /** Pause after a failed read of the list, while the connection comes back. */
 const RECONNECT_PAUSE_MS = 50;
-
-/** Expert host: adds its answer to those of the other hosts that the frame went to. */
-export async function joinAnswer(
-  redis: Redis,
-  model: string,
-  request: { attention: string; sequence: number; gather: number },
-  hostIndex: number,
-  answer: Buffer,
-): Promise<void> {
-  const { attention, sequence, gather } = request;
-  const keys = [gatherKey(model, attention, sequence), relayAnswerListKey(model, attention)];
-  await redis.eval(JOIN, 2, ...keys, hostIndex, gather, answer, JOIN_TTL_MS);
-}
+/**
+ * Factor on the moving mean round trip after which a step is given up, and the least such time. A frame or a message is
+ * lost when a connection breaks while Redis hands it over, and nothing tells: so the caller's other way is not kept waiting
+ * for as long as an expert host may take.
+ */
+const OVERDUE_FACTOR = 20;
+const OVERDUE_FLOOR_MS = 1_000;
+const ROUND_TRIP_SMOOTHING = 0.05;
 
 export interface RedisRelayOptions {
   readonly model: string;
@@ -83,32 +52,50 @@ export interface RedisRelayOptions {
   readonly sender: Redis;
   /** Connection for this object alone, because it blocks; closed with it. */
   readonly receiver: Redis;
+  /** A step ends with `AnswerOverdueError` after this time, or earlier where steps are usually much faster. */
   readonly overdueAfterMs: number;
 }
 
-interface Pending {
+interface Answer {
+  readonly header: FrameHeader;
+  readonly frame: Buffer;
+}
+
+/** The layer step that is under way. */
+interface Sent {
   readonly sequence: number;
-  readonly resolve: (message: Buffer) => void;
-  readonly reject: (error: Error) => void;
+  /** Positions of the hosts that it went to. */
+  readonly to: readonly number[];
+  readonly answered: (answers: readonly Answer[]) => void;
+  readonly failed: (error: Error) => void;
 }
 
 /**
  * The relay regime of the exchange's second phase: the sender writes a frame once and Redis multiplies it to the hosts;
  * their answers come back joined, as one message. So a layer step costs an attention host one message in each direction,
- * however many expert hosts there are. A step that fails here is sent again directly by whoever called.
+ * however many expert hosts there are. A step that fails here is sent again directly by whoever called: it is taken back
+ * from the lists where it still waits, and its late answers are dropped.
  */
 export class RedisRelay {
   readonly statistics = emptyStatistics();
+  /** Messages that no step waited for, and those that are no answers to it. */
+  dropped = 0;
   readonly #options: RedisRelayOptions;
   readonly #key: string;
+  /** Its numbers start anywhere, because answers to a former life of the attention instance may still arrive. */
   #sequence = randomInt(2 ** 32);
-  #pending: Pending | undefined;
+  #underWay: Sent | undefined;
+  #meanRoundTripMs = 0;
   #reading = false;
   #closed = false;
 
+  /** @throws JanusError when `attention` cannot be the name of a sender in a frame */
   constructor(options: RedisRelayOptions) {
+    checkAttentionId(options.attention);
     this.#options = options;
     this.#key = relayAnswerListKey(options.model, options.attention);
+    // It reconnects by itself; without a listener ioredis prints every attempt that fails.
+    options.receiver.on('error', () => {});
   }
 
   /**
@@ -118,109 +105,149 @@ export class RedisRelay {
    */
   async exchange(step: LayerStep, to: readonly number[], outputs: readonly Float32Array[]): Promise<void> {
     const { shape, hosts } = this.#options;
+    if (this.#closed) throw new LinkClosedError(this.#nameOf(to));
+    if (this.#underWay !== undefined) throw new LinkBusyError(this.#nameOf(to));
+    if (step.rows > shape.maxRows) throw new StepTooLargeError(this.#nameOf(to), step.rows, shape.maxRows);
     const startedAtMs = performance.now();
-    const message = await this.#sendOnce(step, to);
+    const answers = await this.#sendUntilAnswered(step, to);
+    const roundTripMs = performance.now() - startedAtMs;
+    this.#smooth(roundTripMs);
     let combineUs = 0;
-    for (const answer of split(message)) {
-      const header = readHeader(answer, shape);
-      const output = outputs[header.hostIndex];
-      if (output === undefined)
-        throw new PeerLostError('relay', `an answer came from host ${header.hostIndex}`);
-      acceptAnswer(hosts[header.hostIndex]!, step, header, answer, output);
+    let bytes = stepBytes(step, shape);
+    for (const { header, frame } of answers) {
+      acceptAnswer(hosts[header.hostIndex]!, step, header, frame, outputs[header.hostIndex]!);
       combineUs = Math.max(combineUs, header.combineUs);
+      bytes += JOINED_LENGTH_BYTES + frame.byteLength;
     }
-    const roundTripUs = (performance.now() - startedAtMs) * 1_000;
-    recordRoundTrip(
-      this.statistics,
-      roundTripUs,
-      combineUs,
-      1,
-      1,
-      stepBytes(step, shape) + message.byteLength,
-    );
+    recordRoundTrip(this.statistics, roundTripMs * 1_000, combineUs, 1, 1, bytes);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#pending?.reject(new LinkClosedError('relay'));
+    const sent = this.#underWay;
+    sent?.failed(new LinkClosedError(this.#nameOf(sent.to)));
+    // The pending read is not waited for: ioredis never settles it when it is between two attempts to reconnect.
     this.#options.receiver.disconnect();
   }
 
-  async #sendOnce(step: LayerStep, to: readonly number[]): Promise<Buffer> {
-    const { attention, shape, hosts, model, sender, overdueAfterMs } = this.#options;
-    if (this.#closed) throw new LinkClosedError('relay');
+  async #sendUntilAnswered(step: LayerStep, to: readonly number[]): Promise<readonly Answer[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Answer[]>();
     this.#sequence = (this.#sequence + 1) >>> 0;
-    // Memory of its own, because ioredis may hold it for longer than this step takes.
-    const frame = Buffer.allocUnsafe(stepBytes(step, shape));
-    const options = {
-      attention,
-      sequence: this.#sequence,
-      attempt: 0,
-      gather: to.length,
-      only: ALL_INSTANCES,
-    };
-    writeDispatchBody(frame, step, shape);
-    writeDispatchHeader(frame, step, shape, options);
-    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-    this.#pending = { sequence: this.#sequence, resolve, reject };
-    const lists = to.map((host) => dispatchListKey(model, hosts[host]!));
-    sender.eval(MULTIPLY, lists.length, ...lists, frame).catch((error) => {
-      reject(new PeerLostError('relay', `Redis refused a frame (${error.message})`));
+    const frame = this.#makeFrame(step, to.length);
+    const sent: Sent = { sequence: this.#sequence, to, answered: resolve, failed: reject };
+    this.#underWay = sent;
+    const { sender } = this.#options;
+    const lists = this.#listsOf(to);
+    multiplyFrame(sender, lists, frame).catch((error) => {
+      reject(new PeerLostError(this.#nameOf(to), `Redis refused a frame (${error.message})`));
     });
     if (!this.#reading) void this.#read();
-    const overdue = setTimeout(() => reject(new AnswerOverdueError('relay', overdueAfterMs)), overdueAfterMs);
-    const look = setInterval(() => void this.#look(to, reject), LOOK_INTERVAL_MS);
+    const boundMs = this.#boundMs();
+    const overdue = setTimeout(() => reject(new AnswerOverdueError(this.#nameOf(to), boundMs)), boundMs);
+    const look = setInterval(() => void this.#look(sent), LOOK_INTERVAL_MS);
     try {
       return await promise;
+    } catch (error) {
+      withdrawFrame(sender, lists, frame).catch(() => {});
+      throw error;
     } finally {
       clearTimeout(overdue);
       clearInterval(look);
-      this.#pending = undefined;
+      this.#underWay = undefined;
     }
+  }
+
+  /** A frame in memory of its own, because ioredis may hold it for longer than the step takes. */
+  #makeFrame(step: LayerStep, gather: number): Buffer {
+    const { attention, shape } = this.#options;
+    const frame = Buffer.allocUnsafe(stepBytes(step, shape));
+    writeDispatchBody(frame, step, shape);
+    writeDispatchHeader(frame, step, shape, {
+      attention,
+      sequence: this.#sequence,
+      attempt: 0,
+      gather,
+      only: ALL_INSTANCES,
+    });
+    return frame;
+  }
+
+  #listsOf(to: readonly number[]): string[] {
+    const { model, hosts } = this.#options;
+    return to.map((host) => dispatchListKey(model, hosts[host]!));
+  }
+
+  /** Which of the hosts an error is about is not known where none of them has answered. */
+  #nameOf(to: readonly number[]): string {
+    return to.map((host) => this.#options.hosts[host]!).join(' or ');
+  }
+
+  #boundMs(): number {
+    const usualMs = Math.max(OVERDUE_FLOOR_MS, OVERDUE_FACTOR * this.#meanRoundTripMs);
+    return Math.min(this.#options.overdueAfterMs, usualMs);
+  }
+
+  #smooth(roundTripMs: number): void {
+    const mean = this.#meanRoundTripMs;
+    this.#meanRoundTripMs = mean === 0 ? roundTripMs : mean + (roundTripMs - mean) * ROUND_TRIP_SMOOTHING;
   }
 
   /** Ends the step when one of its hosts has died. */
-  async #look(to: readonly number[], reject: (error: Error) => void): Promise<void> {
-    const { sender, model, hosts } = this.#options;
-    for (const host of to) {
-      const alive = await sender.exists(hostKey(model, hosts[host]!)).catch(() => 1);
-      if (alive === 0) reject(new PeerLostError(hosts[host]!, 'its heartbeat has ended'));
+  async #look({ to, failed }: Sent): Promise<void> {
+    const { sender, model } = this.#options;
+    const hosts = to.map((host) => this.#options.hosts[host]!);
+    // One command for all; who of them is dead is asked only when one is.
+    const living = await sender.exists(hosts.map((host) => hostKey(model, host))).catch(() => hosts.length);
+    if (living === hosts.length) return;
+    for (const host of hosts) {
+      if ((await sender.exists(hostKey(model, host)).catch(() => 1)) === 1) continue;
+      sender.expire(dispatchListKey(model, host), LIST_TTL_S).catch(() => {});
+      return failed(new PeerLostError(host, 'its heartbeat has ended'));
     }
   }
 
-  /** Reads while a step is under way; a message for an earlier one is dropped. */
+  /** Reads while a step is under way; a message that is none for it is dropped. */
   async #read(): Promise<void> {
     this.#reading = true;
-    while (this.#pending !== undefined && !this.#closed) {
+    while (this.#underWay !== undefined && !this.#closed) {
       try {
         const message = (await this.#options.receiver.blpopBuffer(this.#key, 0))?.[1];
-        if (message && sequenceOf(message, this.#options.shape) === this.#pending?.sequence) {
-          this.#pending?.resolve(message);
-          // The next step begins in a later turn of the loop; reading goes on with it.
-          break;
-        }
+        // The next step begins in a later turn of the loop; reading goes on with it.
+        if (message && this.#deliver(message)) break;
       } catch {
         if (!this.#closed) await sleep(RECONNECT_PAUSE_MS);
       }
     }
     this.#reading = false;
   }
-}
 
-const LENGTH_BYTES = 4;
-
-/** The answers in a joined message, as views of it. */
-function split(message: Buffer): Buffer[] {
-  const answers: Buffer[] = [];
-  for (let at = 0; at + LENGTH_BYTES <= message.byteLength; ) {
-    const end = at + LENGTH_BYTES + message.readUInt32LE(at);
-    answers.push(message.subarray(at + LENGTH_BYTES, end));
-    at = end;
+  /** Returns whether `message` is the one that the step under way waits for. */
+  #deliver(message: Buffer): boolean {
+    const sent = this.#underWay;
+    const answers = sent && this.#readAnswers(message, sent);
+    if (answers === undefined) {
+      this.dropped++;
+      return false;
+    }
+    sent!.answered(answers);
+    return true;
   }
-  return answers;
-}
 
-function sequenceOf(message: Buffer, shape: LayerStepShape): number | undefined {
-  if (message.byteLength < LENGTH_BYTES + FRAME_HEADER_BYTES) return undefined;
-  return readHeader(split(message)[0]!, shape).sequence;
+  /** The answers in `message`; undefined unless they are one of each host that the step went to. */
+  #readAnswers(message: Buffer, { sequence, to }: Sent): readonly Answer[] | undefined {
+    const missing = new Set(to);
+    try {
+      const answers = splitJoined(message).map((frame) => ({
+        frame,
+        header: readHeader(frame, this.#options.shape),
+      }));
+      for (const { header } of answers) {
+        const isAnswer = header.kind !== FrameKind.dispatch && header.kind !== FrameKind.activations;
+        if (!isAnswer || header.sequence !== sequence || !missing.delete(header.hostIndex)) return undefined;
+      }
+      return missing.size === 0 ? answers : undefined;
+    } catch {
+      return undefined;
+    }
+  }
 }

@@ -117,8 +117,10 @@ export class RoundExchange implements Exchange {
   async run(layer: number, rows: number, output: Float32Array): Promise<void> {
     this.step.rows = rows;
     this.step.layer = layer;
+    // Asked before arriving: the leader may release this layer step and leave right after, and it must not be led again.
+    const leads = this.#round.isLeader;
     this.#round.arrive();
-    if (this.#round.isLeader || !this.#follow()) await this.#lead(layer);
+    if (leads || !this.#follow()) await this.#lead(layer);
     const length = rows * this.#shape.hiddenSize;
     output.set(this.step.output.subarray(0, length));
   }

@@ -70,8 +70,15 @@ export function fillStep(
   }
 }
 
-/** The MoE output `[T, H]` of `step` by its definition: row after row, expert after expert, without any grouping. */
-export function referenceOutput(step: LayerStep, shape: LayerStepShape): Float32Array {
+/**
+ * The MoE output `[T, H]` of `step` by its definition: row after row, expert after expert, without any grouping. With
+ * `isHeld` the share of a host that holds only some experts.
+ */
+export function referenceOutput(
+  step: LayerStep,
+  shape: LayerStepShape,
+  isHeld: (expert: number) => boolean = () => true,
+): Float32Array {
   const { hiddenSize, expertsPerToken } = shape;
   const output = new Float32Array(step.rows * hiddenSize);
   const expertOutput = new Float32Array(hiddenSize);
@@ -80,6 +87,7 @@ export function referenceOutput(step: LayerStep, shape: LayerStepShape): Float32
     const input = step.hidden.slice(row * hiddenSize, (row + 1) * hiddenSize);
     for (let choice = 0; choice < expertsPerToken; choice++) {
       const pair = row * expertsPerToken + choice;
+      if (!isHeld(step.expertIds[pair]!)) continue;
       computeTestExpert(step.layer, step.expertIds[pair]!, input, 1, expertOutput);
       for (let i = 0; i < hiddenSize; i++) sum[i]! += step.gateWeights[pair]! * expertOutput[i]!;
     }

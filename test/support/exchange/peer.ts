@@ -6,7 +6,7 @@ import { SocketEndpoint } from '../../../gpu-pool/exchange/socket-endpoint.ts';
 import { type Reply, StepServer } from '../../../gpu-pool/exchange/step-server.ts';
 import { hostKey } from '../../../shared/protocol/keys.ts';
 import type { LayerStepShape } from '../../../shared/protocol/layer-step.ts';
-import type { Placement } from '../../../shared/scheduler/layout.ts';
+import { type Placement, placementHosts } from '../../../shared/scheduler/layout.ts';
 import { InstanceThreads } from './instance-threads.ts';
 
 /** What an expert host in another thread or process is started with. */
@@ -59,7 +59,7 @@ export async function startPeer(options: PeerOptions): Promise<number | null> {
   const Server = options.doubleAnswers ? DoublingServer : StepServer;
   const server = new Server({
     host,
-    hostIndex: 0,
+    hostIndex: placementHosts(placement).indexOf(host),
     shape,
     instances: [instances],
     placementVersion: placement.version,
@@ -83,7 +83,8 @@ async function serveRedis(options: PeerOptions, redis: string, server: StepServe
   const beat = () => sender.set(hostKey(model, host), '{}', 'PX', HEARTBEAT_TTL_MS);
   await beat();
   setInterval(() => void beat().catch(() => {}), HEARTBEAT_INTERVAL_MS);
-  new RedisEndpoint({ host, model, hostIndex: 0, server, receiver: connect(), sender: connect() });
+  const hostIndex = placementHosts(options.placement).indexOf(host);
+  new RedisEndpoint({ host, model, hostIndex, server, receiver: connect(), sender: connect() });
 }
 
 async function serveSocket(
