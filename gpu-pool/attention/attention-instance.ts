@@ -59,7 +59,12 @@ export class AttentionInstance {
     this.ready = new Promise((resolve, reject) => {
       const fail = (message: string) => reject(new JanusError(`Attention instance ${data.id}: ${message}`));
       this.#worker.on('message', (report: AttentionReport) => {
-        if (report.kind === 'failed') return fail(report.message);
+        if (report.kind === 'failed') {
+          fail(report.message);
+          // Connections that it left open would keep a thread alive that serves nobody any more.
+          void this.#worker.terminate();
+          return;
+        }
         if (report.kind === 'progress') return this.#take(report);
         this.state = 'ready';
         resolve();

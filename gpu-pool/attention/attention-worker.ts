@@ -89,8 +89,11 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
     if (!engine.idle) {
       exchange.setActive?.(true);
       exchange.beginStep?.();
-      await engine.step();
-      exchange.endStep?.();
+      try {
+        await engine.step();
+      } finally {
+        exchange.endStep?.();
+      }
       Atomics.add(steps, 0, 1);
     }
     if (events.length > 0 || ended.length > 0) report(engine, exchange);
