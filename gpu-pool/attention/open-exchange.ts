@@ -6,7 +6,7 @@ import { MonolithExchange } from '../exchange/monolith.ts';
 import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
 import { ExpertModel } from '../runtime/expert-model.ts';
 import { GateModel } from '../runtime/gate-model.ts';
-import { openPool } from './open-pool.ts';
+import { openLocalPool, openRemotePool } from './open-pool.ts';
 import type { AttentionWorkerData } from './worker-protocol.ts';
 
 /** Opens an attention instance's way to its experts. */
@@ -23,10 +23,12 @@ export function openExchange(
   if (data.experts.kind === 'monolith') return openMonolith(data, config, checkpoint, shape);
   // Experts of the same host are gated on this thread, which is the sender's side of that host.
   const gate =
-    data.gate === 'experts' && data.experts.local
+    data.gate === 'experts' && data.experts.kind === 'local'
       ? new GateModel(config, checkpointWeights(checkpoint))
       : undefined;
-  return openPool(data, data.experts, shape, gate);
+  return data.experts.kind === 'local'
+    ? openLocalPool(data, data.experts, shape, gate)
+    : openRemotePool(data, data.experts, shape);
 }
 
 function openMonolith(

@@ -21,25 +21,10 @@ import type { GateModel } from '../runtime/gate-model.ts';
 import { DEFAULT_TRACE_SAMPLING, TraceSampler } from './trace-sampler.ts';
 import type { AttentionWorkerData, ExpertSource } from './worker-protocol.ts';
 
-type Pool = Extract<ExpertSource, { kind: 'pool' }>;
+type LocalPool = Extract<ExpertSource, { kind: 'local' }>;
+type RemotePool = Extract<ExpertSource, { kind: 'remote' }>;
 
-/** Opens the exchange of an attention instance with an expert pool, alone or together with the others of its host. */
-export function openPool(
-  data: AttentionWorkerData,
-  pool: Pool,
-  own: LayerStepShape,
-  gate: GateModel | undefined,
-): Exchange {
-  if (pool.local !== null) return new PooledExchange(localOptions(data, pool, own, gate));
-  if (pool.round === null) return new PooledExchange(remoteOptions(data, pool, own));
-  const { memory, index, rows } = pool.round;
-  const together = { ...own, maxRows: own.maxRows * rows.length };
-  const inner = new PooledExchange(remoteOptions(data, pool, together));
-  const views = rows.map((buffer) => new RoundRows(own, buffer));
-  return new RoundExchange(new HostRound(memory, index), index, views, inner, own, together.maxRows);
-}
-
-function commonOptions(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape) {
+function commonOptions(data: AttentionWorkerData, pool: LocalPool | RemotePool, shape: LayerStepShape) {
   return {
     shape,
     placement: pool.placement,
@@ -48,15 +33,18 @@ function commonOptions(data: AttentionWorkerData, pool: Pool, shape: LayerStepSh
   };
 }
 
-/** All experts are on this host, behind a lane of this instance's own. */
-function localOptions(
+/**
+ * Opens the exchange of an attention instance whose experts are all on its host.
+ *
+ * @param gate routes on the experts' side, where they gate
+ */
+export function openLocalPool(
   data: AttentionWorkerData,
-  pool: Pool,
+  pool: LocalPool,
   shape: LayerStepShape,
   gate: GateModel | undefined,
-): PooledExchangeOptions {
-  const { placement, overdueAfterMs } = pool;
-  const { shared, lane } = pool.local!;
+): Exchange {
+  const { placement, shared, lane, overdueAfterMs } = pool;
   const step = openLane(shared, lane);
   const link = new SharedMemoryLink({
     host: shared.host,
@@ -68,11 +56,28 @@ function localOptions(
     ...(gate && { gate: (...routing: Parameters<GateModel['route']>) => gate.route(...routing) }),
   });
   const instances = placement.instances.map((instance) => instance.id);
-  return { ...commonOptions(data, pool, shape), step, destinations: [{ instances, link }] };
+  return new PooledExchange({
+    ...commonOptions(data, pool, shape),
+    step,
+    destinations: [{ instances, link }],
+  });
 }
 
-/** Experts are on other hosts. */
-function remoteOptions(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape): PooledExchangeOptions {
+/** Opens the exchange of an attention instance whose experts are on other hosts, alone or together with those of its host. */
+export function openRemotePool(data: AttentionWorkerData, pool: RemotePool, own: LayerStepShape): Exchange {
+  if (pool.round === null) return new PooledExchange(remoteOptions(data, pool, own));
+  const { memory, index, rows } = pool.round;
+  const together = { ...own, maxRows: own.maxRows * rows.length };
+  const inner = new PooledExchange(remoteOptions(data, pool, together));
+  const views = rows.map((buffer) => new RoundRows(own, buffer));
+  return new RoundExchange(new HostRound(memory, index), index, views, inner, own, together.maxRows);
+}
+
+function remoteOptions(
+  data: AttentionWorkerData,
+  pool: RemotePool,
+  shape: LayerStepShape,
+): PooledExchangeOptions {
   const { placement, mode, redisUrl, overdueAfterMs } = pool;
   const connections = new Connections(redisUrl);
   const hosts = placementHosts(placement);
@@ -136,12 +141,12 @@ class Connections {
 /** Opens links to expert hosts: over a socket where the host has one and the mode allows it, else over Redis lists. */
 class LinkFactory {
   readonly #data: AttentionWorkerData;
-  readonly #pool: Pool;
+  readonly #pool: RemotePool;
   readonly #shape: LayerStepShape;
   readonly #connections: Connections;
   #answers: RedisAnswers | undefined;
 
-  constructor(data: AttentionWorkerData, pool: Pool, shape: LayerStepShape, connections: Connections) {
+  constructor(data: AttentionWorkerData, pool: RemotePool, shape: LayerStepShape, connections: Connections) {
     this.#data = data;
     this.#pool = pool;
     this.#shape = shape;

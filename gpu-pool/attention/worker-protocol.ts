@@ -14,12 +14,19 @@ import type { TraceMemory } from './trace-sampler.ts';
 export type ExpertSource =
   /** On its own thread. */
   | { readonly kind: 'monolith' }
-  /** In the pool that the placement names: on this host through shared memory, on others through Redis. */
+  /** On this host, behind the lane that belongs to this attention instance. */
   | {
-      readonly kind: 'pool';
+      readonly kind: 'local';
       readonly placement: Placement;
-      /** This host's own expert instances, if it has any, and the lane that belongs to this attention instance. */
-      readonly local: { readonly shared: SharedExchange; readonly lane: number } | null;
+      readonly shared: SharedExchange;
+      readonly lane: number;
+      /** Upper bound of the wait for the answer to one layer step. */
+      readonly overdueAfterMs: number;
+    }
+  /** On other hosts. */
+  | {
+      readonly kind: 'remote';
+      readonly placement: Placement;
       readonly redisUrl: string;
       readonly mode: ExchangeMode;
       /** Node of this host, and where the expert hosts listen, by their ids. */

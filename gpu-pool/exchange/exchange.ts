@@ -203,9 +203,7 @@ export class PooledExchange implements Exchange {
 export function allocateStep(shape: LayerStepShape): LayerStep {
   const pairs = shape.maxRows * shape.expertsPerToken;
   return {
-    sequence: 0,
     layer: 0,
-    attempt: 0,
     placementVersion: 0,
     rows: 0,
     gated: true,

@@ -61,8 +61,6 @@ export class Lane implements LayerStep {
   readonly shape: LayerStepShape;
   /** Bounds of the schedule: all instances of the placement, not only this host's. */
   readonly limits: SchedulerLimits;
-  sequence = 0;
-  attempt = 0;
   gated = true;
   only = ALL_INSTANCES;
   /** `[T, H]`, `[T, k]`, `[T, k]`: the layer step. */

@@ -7,8 +7,6 @@ import { ExchangeError } from './link.ts';
 /** Rows of one attention instance in memory that all instances of its host see. */
 export class RoundRows implements LayerStep {
   readonly buffer: SharedArrayBuffer;
-  sequence = 0;
-  attempt = 0;
   gated = true;
   only = ALL_INSTANCES;
   /** `[T, H]`, `[T, k]`, `[T, k]` */

@@ -4,6 +4,7 @@ import type { HostRole } from '../../shared/protocol/member.ts';
 import type { SchedulerName } from '../../shared/scheduler/scheduling.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
 import type { ExchangeOptions } from '../exchange/exchange-options.ts';
+import { ROUND_INSTANCE_LIMIT } from '../exchange/host-round.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 
 /** How one host process is to be started. */
@@ -73,6 +74,12 @@ export function checkHostOptions(options: HostOptions): void {
     throw new JanusError(
       `--attention ${options.attentionInstances} × --token-budget ${options.limits.tokenBudget} is ${rows} rows per step; ` +
         `expert hosts take ${EXCHANGE_ROW_LIMIT}. Lower one of the two.`,
+    );
+  }
+  if (options.role === 'attention' && options.attentionInstances > ROUND_INSTANCE_LIMIT) {
+    throw new JanusError(
+      `--attention is ${options.attentionInstances}: at most ${ROUND_INSTANCE_LIMIT} instances of one host step together. ` +
+        'Start another host.',
     );
   }
   if (options.monolith && (options.role !== 'both' || options.attentionInstances !== 1)) {

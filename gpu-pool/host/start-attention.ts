@@ -4,12 +4,12 @@ import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { RoundSource } from '../attention/worker-protocol.ts';
 import { allocateRound, dropFromRound } from '../exchange/host-round.ts';
 import { RoundRows } from '../exchange/round-exchange.ts';
-import { AttentionPool } from './attention-pool.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
 import { readMembers } from './membership.ts';
 import { missingHosts, offeredCapacity, offeredInstances, placementReady } from './placement-formation.ts';
 import { publishPlacement, readPlacement } from './placement-store.ts';
+import { startAttentionPool } from './start-attention-pool.ts';
 
 /** Pause between two looks at the members of the pool. */
 const POLL_MS = 200;
@@ -74,32 +74,21 @@ async function startUnderPlacement(host: Host, closed: () => boolean): Promise<P
   const { options, config } = host;
   const members = await readMembers(host.redis, options.model.name);
   const round = allocateHostRound(host);
-  host.attention = await AttentionPool.start({
-    host: host.id,
-    model: options.model,
-    limits: options.limits,
-    redis: host.redis,
-    redisUrl: options.redisUrl,
-    instances: options.attentionInstances,
-    gate: options.gate,
-    traceShape: config,
-    experts: (index) => ({
-      kind: 'pool',
+  const addresses = Object.fromEntries(members.map((member) => [member.host, member.address]));
+  await startAttentionPool(
+    host,
+    (index) => ({
+      kind: 'remote',
       placement,
-      local: null,
       redisUrl: options.redisUrl,
       mode: options.exchange.mode,
       node: options.exchange.node,
-      addresses: Object.fromEntries(members.map((member) => [member.host, member.address])),
+      addresses,
       round: round && { ...round, index },
       overdueAfterMs: OVERDUE_AFTER_MS,
     }),
-    onLost: (id, index) => {
-      if (round !== null) dropFromRound(round.memory, index);
-      host.log(`attention instance ${id} ended unexpectedly`);
-    },
-  });
-  await host.announce();
+    (index) => round && dropFromRound(round.memory, index),
+  );
   const instances = placement.instances.length;
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${instances} expert instances`);
   return placement;

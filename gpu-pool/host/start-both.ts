@@ -1,40 +1,19 @@
 import { staticPlacement } from '../../shared/placement/placement.ts';
-import { AttentionPool } from './attention-pool.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { capacityOf, OVERDUE_AFTER_MS } from './host-options.ts';
 import { publishPlacement, readPlacement } from './placement-store.ts';
+import { startAttentionPool } from './start-attention-pool.ts';
 
 /** Starts attention and expert instances in one host, joined by shared memory, or the monolith. */
 export async function startBoth(host: Host): Promise<void> {
   const { options, config } = host;
   const local = options.monolith ? null : await startLocalExperts(host);
-  host.attention = await AttentionPool.start({
-    host: host.id,
-    model: options.model,
-    limits: options.limits,
-    redis: host.redis,
-    redisUrl: options.redisUrl,
-    instances: options.attentionInstances,
-    gate: options.gate,
-    traceShape: config,
-    experts: (lane) =>
-      local === null
-        ? { kind: 'monolith' }
-        : {
-            kind: 'pool',
-            placement: local.placement,
-            local: { shared: local.experts.shared, lane },
-            redisUrl: options.redisUrl,
-            mode: options.exchange.mode,
-            node: options.exchange.node,
-            addresses: {},
-            round: null,
-            overdueAfterMs: OVERDUE_AFTER_MS,
-          },
-    onLost: (id) => host.log(`attention instance ${id} ended unexpectedly`),
+  await startAttentionPool(host, (lane) => {
+    if (local === null) return { kind: 'monolith' };
+    const { placement, experts } = local;
+    return { kind: 'local', placement, shared: experts.shared, lane, overdueAfterMs: OVERDUE_AFTER_MS };
   });
-  await host.announce();
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${config.experts} experts`);
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from './config.ts';
 import { parseModelConfig } from './parse.ts';
 import { parseHeaderLength, parseSafetensorsHeader } from './safetensors.ts';
-import { attentionTensors, expertTensors, modelTensors, roleTensors, routerTensor } from './tensors.ts';
+import { attentionTensors, expertTensors, modelTensors, roleTensors } from './tensors.ts';
 
 const shippedFolder = new URL('../../gpu-pool/models/dictionary-moe/', import.meta.url);
 const shipped = parseModelConfig(
@@ -41,14 +41,19 @@ describe('the tensors of a model', () => {
       up: { name: 'model.layers.5.mlp.experts.31.up_proj.weight', shape: [96, 192] },
       down: { name: 'model.layers.5.mlp.experts.31.down_proj.weight', shape: [192, 96] },
     });
-    expect(routerTensor(shipped, 0)).toEqual({ name: 'model.layers.0.mlp.gate.weight', shape: [32, 192] });
+    expect(modelTensors(shipped).layer(0).router).toEqual({
+      name: 'model.layers.0.mlp.gate.weight',
+      shape: [32, 192],
+    });
   });
 
   it('are divided between the roles, but for the routers, which both need', () => {
     const names = (role: 'attention' | 'experts' | 'both'): string[] =>
       [...roleTensors(untied, role)].map(({ name }) => name);
     const shared = new Set(names('attention')).intersection(new Set(names('experts')));
-    expect([...shared]).toEqual(Array.from({ length: 6 }, (_, layer) => routerTensor(untied, layer).name));
+    expect([...shared]).toEqual(
+      Array.from({ length: 6 }, (_, layer) => modelTensors(untied).layer(layer).router.name),
+    );
     expect(new Set(names('both'))).toEqual(new Set([...names('attention'), ...names('experts')]));
     expect(new Set(names('both')).size).toBe(names('both').length);
     expect(names('attention').some((name) => name.includes('.experts.'))).toBe(false);

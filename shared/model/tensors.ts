@@ -26,10 +26,6 @@ export function attentionTensors(config: ModelConfig): TensorSpec[] {
 export const expertTensors = (config: ModelConfig, layer: number, expert: number): ExpertTensors =>
   modelTensors(config).layer(layer).expert(expert);
 
-/** The gate's matrix of one layer, `[E, H]`. */
-export const routerTensor = (config: ModelConfig, layer: number): TensorSpec =>
-  modelTensors(config).layer(layer).router;
-
 /** Every tensor that a host of this role may have to load. Expert hosts may be asked to gate, so they need routers too. */
 export function* roleTensors(config: ModelConfig, role: HostRole): Generator<TensorSpec> {
   if (role !== 'experts') yield* attentionTensors(config);

@@ -171,9 +171,7 @@ function frameOf(header: FrameHeader, bytes: number): Uint8Array {
 function emptyStep(rows: number): LayerStep {
   const pairs = shape.maxRows * shape.expertsPerToken;
   return {
-    sequence: 0,
     layer: 0,
-    attempt: 0,
     gated: true,
     only: ALL_INSTANCES,
     placementVersion: 0,

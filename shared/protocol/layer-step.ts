@@ -3,11 +3,7 @@
  * choice for them. The arrays are views of memory that the exchange owns; only their first `rows` rows count.
  */
 export interface LayerStep {
-  /** Counts the layer steps of one attention instance; (attention, sequence) names a layer step. */
-  sequence: number;
   layer: number;
-  /** 0 for the first sending, one more for each repetition. */
-  attempt: number;
   /** Version of the placement under which the step was made. */
   placementVersion: number;
   /** T, number of rows. */

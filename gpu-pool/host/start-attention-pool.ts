@@ -1,0 +1,33 @@
+import type { ExpertSource } from '../attention/worker-protocol.ts';
+import { AttentionPool } from './attention-pool.ts';
+import type { Host } from './host.ts';
+
+/**
+ * Starts the attention instances of `host`, and shows when they take requests.
+ *
+ * @param experts way to the experts of the instance at `index`
+ * @param onLost called with the index of an instance whose thread ended by itself
+ */
+export async function startAttentionPool(
+  host: Host,
+  experts: (index: number) => ExpertSource,
+  onLost: (index: number) => void = () => {},
+): Promise<void> {
+  const { options, config } = host;
+  host.attention = await AttentionPool.start({
+    host: host.id,
+    model: options.model,
+    limits: options.limits,
+    redis: host.redis,
+    redisUrl: options.redisUrl,
+    instances: options.attentionInstances,
+    gate: options.gate,
+    traceShape: config,
+    experts,
+    onLost: (id, index) => {
+      onLost(index);
+      host.log(`attention instance ${id} ended unexpectedly`);
+    },
+  });
+  await host.announce();
+}
