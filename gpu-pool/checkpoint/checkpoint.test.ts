@@ -10,12 +10,15 @@ import {
 } from '../../test/support/safetensors-file.ts';
 import { Checkpoint } from './checkpoint.ts';
 
+let temporary: string;
+/** The checkpoint's folder: `temporary`, or one in it. */
 let folder: string;
 beforeEach(() => {
-  folder = fs.mkdtempSync(join(tmpdir(), 'janus-checkpoint-'));
+  temporary = fs.mkdtempSync(join(tmpdir(), 'janus-checkpoint-'));
+  folder = temporary;
 });
 afterEach(() => {
-  fs.rmSync(folder, { recursive: true });
+  fs.rmSync(temporary, { recursive: true });
 });
 
 const bytesOf = (numbers: Float32Array | Float16Array | Uint16Array): Uint8Array =>
