@@ -35,7 +35,12 @@ export class AttentionInstance {
   state: InstanceState = 'loading';
   /** Resolves when the model is loaded. @throws JanusError when it cannot be */
   readonly ready: Promise<void>;
-  statistics: AttentionStatistics = { slotsInUse: 0, waiting: 0, links: [] };
+  statistics: AttentionStatistics = {
+    slotsInUse: 0,
+    waiting: 0,
+    links: [],
+    exchange: { layerSteps: 0, totalAMax: 0, regimes: [] },
+  };
   readonly #worker: Worker;
   readonly #steps: Int32Array;
   readonly #sink: EventSink;

@@ -64,7 +64,9 @@ function load(): { engine: Engine; exchange: Exchange } {
 
 function report(engine: Engine, exchange: Exchange): void {
   const { slotsInUse, waiting } = engine;
-  say({ kind: 'progress', events, ended, statistics: { slotsInUse, waiting, links: exchange.statistics } });
+  const { statistics: links, counters } = exchange;
+  const statistics = { slotsInUse, waiting, links, exchange: counters };
+  say({ kind: 'progress', events, ended, statistics });
   events = [];
   ended = [];
 }

@@ -105,7 +105,7 @@ function remoteOptions(
   });
   const policy =
     mode === 'relay'
-      ? { choose: () => 'relay' as const, record: () => {} }
+      ? { choose: () => 'relay' as const, record: () => {}, records: [] }
       : new RegimeChooser({ direct: hosts.length, relay: 1 });
   return { ...common, relay: { relay, policy }, closeConnections };
 }

@@ -4,7 +4,7 @@ import type { ExchangeAddress } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
-import type { ExchangeStatistics } from '../exchange/exchange.ts';
+import type { ExchangeCounters, ExchangeStatistics } from '../exchange/exchange.ts';
 import type { ExchangeMode } from '../exchange/exchange-options.ts';
 import type { SharedExchange } from '../exchange/lane-memory.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
@@ -84,6 +84,7 @@ export interface AttentionStatistics {
   readonly slotsInUse: number;
   readonly waiting: number;
   readonly links: readonly ExchangeStatistics[];
+  readonly exchange: ExchangeCounters;
 }
 
 export type AttentionReport =

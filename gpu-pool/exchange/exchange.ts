@@ -1,6 +1,7 @@
-import type { Regime } from '../../shared/exchange/regime-chooser.ts';
+import type { Regime } from '../../shared/exchange/regime.ts';
 import { ALL_INSTANCES, stepBytes } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import type { RegimeRecord } from '../../shared/protocol/member.ts';
 import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
@@ -18,8 +19,9 @@ import {
 export interface Exchange {
   /** Memory into which the engine writes rows, ids and weights before `run`. */
   readonly step: LayerStep;
-  /** Largest number of activated experts on one instance of the last layer step; 0 where the expert hosts gate. */
+  /** Largest number of activated experts on one instance in the last layer step. */
   readonly aMax: number;
+  readonly counters: ExchangeCounters;
   /** What each way to experts measured. */
   readonly statistics: readonly ExchangeStatistics[];
   /** Called with true when the instance has work, and with false when it has none. */
@@ -30,6 +32,14 @@ export interface Exchange {
   /** Runs the layer step that stands in `step` and leaves the MoE output `[T, H]` in `output`. */
   run(layer: number, rows: number, output: Float32Array): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What an exchange counted since it was opened. */
+export interface ExchangeCounters {
+  readonly layerSteps: number;
+  readonly totalAMax: number;
+  /** Empty where the regime is not chosen. */
+  readonly regimes: readonly RegimeRecord[];
 }
 
 /** What one way to experts measured, and to whom it leads. */
@@ -56,6 +66,7 @@ export interface Relay {
 export interface RegimePolicy {
   choose(bytes: number): Regime;
   record(regime: Regime, bytes: number, tookUs: number): void;
+  readonly records: readonly RegimeRecord[];
 }
 
 export interface PooledExchangeOptions {
@@ -87,6 +98,9 @@ export class PooledExchange implements Exchange {
   readonly #indexes: readonly LayoutIndex[];
   /** Share `[maxRows, H]` of each destination but for the first, whose share is the output's beginning. */
   readonly #shares: readonly Float32Array[];
+  #layerSteps = 0;
+  #totalAMax = 0;
+  #aMax = 0;
 
   constructor(options: PooledExchangeOptions) {
     const { step, shape, placement, destinations } = options;
@@ -103,7 +117,12 @@ export class PooledExchange implements Exchange {
   }
 
   get aMax(): number {
-    return this.#options.gated ? this.#scheduler.aMax : 0;
+    return this.#aMax;
+  }
+
+  get counters(): ExchangeCounters {
+    const regimes = this.#options.relay?.policy.records ?? [];
+    return { layerSteps: this.#layerSteps, totalAMax: this.#totalAMax, regimes };
   }
 
   get statistics(): ExchangeStatistics[] {
@@ -124,11 +143,23 @@ export class PooledExchange implements Exchange {
       this.#scheduler.schedule(this.#indexes[layer]!, step.expertIds, rows, topK);
       sampler?.sample(layer, step.expertIds, rows);
     }
-    if (destinations.length === 1) return destinations[0]!.link.exchange(step, output);
+    if (destinations.length === 1) {
+      const { link } = destinations[0]!;
+      await link.exchange(step, output);
+      return this.#count(link.statistics.aMax);
+    }
     const involved = this.#involved();
     const outputs = [output, ...this.#shares];
-    await this.#send(step, involved, outputs);
+    const aMax = await this.#send(step, involved, outputs);
     this.#addShares(involved, output, rows);
+    this.#count(aMax);
+  }
+
+  /** @param aMax as the hosts tell it */
+  #count(aMax: number): void {
+    this.#layerSteps++;
+    this.#aMax = this.#options.gated ? this.#scheduler.aMax : aMax;
+    this.#totalAMax += this.#aMax;
   }
 
   /** Positions of the destinations that have a share in the step, ascending. */
@@ -140,15 +171,23 @@ export class PooledExchange implements Exchange {
     return positions.filter((position) => destinations[position]!.instances.some((id) => load[id]! > 0));
   }
 
-  async #send(step: LayerStep, involved: readonly number[], outputs: readonly Float32Array[]): Promise<void> {
+  /** Returns the largest number of activated experts on one instance, as the hosts tell it. */
+  async #send(
+    step: LayerStep,
+    involved: readonly number[],
+    outputs: readonly Float32Array[],
+  ): Promise<number> {
     const { relay, shape } = this.#options;
     if (relay === undefined || involved.length < 2) return this.#sendDirectly(step, involved, outputs);
     const bytes = stepBytes(step, shape);
     const regime = relay.policy.choose(bytes);
     const startedAtMs = performance.now();
-    if (regime === 'direct') await this.#sendDirectly(step, involved, outputs);
-    else await this.#sendByRelay(relay.relay, step, involved, outputs);
+    const aMax =
+      regime === 'direct'
+        ? await this.#sendDirectly(step, involved, outputs)
+        : await this.#sendByRelay(relay.relay, step, involved, outputs);
     relay.policy.record(regime, bytes, (performance.now() - startedAtMs) * 1_000);
+    return aMax;
   }
 
   /**
@@ -160,13 +199,14 @@ export class PooledExchange implements Exchange {
     step: LayerStep,
     involved: readonly number[],
     outputs: readonly Float32Array[],
-  ): Promise<void> {
+  ): Promise<number> {
     try {
       await relay.exchange(step, involved, outputs);
+      return relay.statistics.aMax;
     } catch (error) {
       const isAnswer = error instanceof StalePlacementError || error instanceof ExpertFailedError;
       if (isAnswer || !(error instanceof ExchangeError)) throw error;
-      await this.#sendDirectly(step, involved, outputs);
+      return this.#sendDirectly(step, involved, outputs);
     }
   }
 
@@ -174,13 +214,14 @@ export class PooledExchange implements Exchange {
     step: LayerStep,
     involved: readonly number[],
     outputs: readonly Float32Array[],
-  ): Promise<void> {
+  ): Promise<number> {
     const { destinations } = this.#options;
     const sent = involved.map((position) => destinations[position]!.link.exchange(step, outputs[position]!));
     // All links come to rest before an error is passed on: a late answer must not find the next step in its place.
     const settled = await Promise.allSettled(sent);
     const failed = settled.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
+    return Math.max(...involved.map((position) => destinations[position]!.link.statistics.aMax));
   }
 
   #addShares(involved: readonly number[], output: Float32Array, rows: number): void {

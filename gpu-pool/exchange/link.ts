@@ -12,6 +12,18 @@ export interface LinkStatistics {
   maxRoundTripUs: number;
   /** The part of `totalRoundTripUs` that was spent on `combine`: arithmetic of the MoE layer, not transport. */
   totalCombineUs: number;
+  /** Largest number of activated experts on one instance of the host in the last layer step. */
+  aMax: number;
+}
+
+/** One layer step that came to its end. */
+export interface RoundTrip {
+  readonly roundTripUs: number;
+  readonly combineUs: number;
+  readonly aMax: number;
+  readonly messagesSent: number;
+  readonly messagesReceived: number;
+  readonly bytes: number;
 }
 
 export function emptyStatistics(): LinkStatistics {
@@ -23,24 +35,20 @@ export function emptyStatistics(): LinkStatistics {
     totalRoundTripUs: 0,
     maxRoundTripUs: 0,
     totalCombineUs: 0,
+    aMax: 0,
   };
 }
 
 /** Adds one layer step to `statistics`. */
-export function recordRoundTrip(
-  statistics: LinkStatistics,
-  roundTripUs: number,
-  combineUs: number,
-  messagesSent: number,
-  messagesReceived: number,
-  bytes: number,
-): void {
+export function recordRoundTrip(statistics: LinkStatistics, step: RoundTrip): void {
+  const { roundTripUs, messagesSent } = step;
   statistics.layerSteps++;
-  statistics.messages += messagesSent + messagesReceived;
+  statistics.messages += messagesSent + step.messagesReceived;
   statistics.messagesSent += messagesSent;
-  statistics.bytes += bytes;
+  statistics.bytes += step.bytes;
   statistics.totalRoundTripUs += roundTripUs;
-  statistics.totalCombineUs += combineUs;
+  statistics.totalCombineUs += step.combineUs;
+  statistics.aMax = step.aMax;
   if (roundTripUs > statistics.maxRoundTripUs) statistics.maxRoundTripUs = roundTripUs;
 }
 

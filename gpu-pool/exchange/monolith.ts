@@ -2,7 +2,7 @@ import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
 import { Combiner } from './combine.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, ExchangeCounters } from './exchange.ts';
 import { type ExpertCompute, GroupRunner } from './group-runner.ts';
 import { Lane, type LaneOptions } from './lane.ts';
 
@@ -19,6 +19,8 @@ export class MonolithExchange implements Exchange {
   /** All experts on instance 0. */
   readonly #index: LayoutIndex;
   readonly #runner: GroupRunner;
+  #layerSteps = 0;
+  #totalAMax = 0;
 
   constructor(shape: LaneOptions['shape'], experts: number, compute: ExpertCompute) {
     this.step = new Lane({ shape, experts, instances: 1, placedInstances: 1 });
@@ -34,6 +36,10 @@ export class MonolithExchange implements Exchange {
     return this.#scheduler.aMax;
   }
 
+  get counters(): ExchangeCounters {
+    return { layerSteps: this.#layerSteps, totalAMax: this.#totalAMax, regimes: [] };
+  }
+
   async run(layer: number, rows: number, output: Float32Array): Promise<void> {
     const { step } = this;
     const topK = step.shape.expertsPerToken;
@@ -43,6 +49,8 @@ export class MonolithExchange implements Exchange {
     this.#groups.group(step.expertIds, this.#scheduler.instanceOf, rows, topK);
     this.#runner.run(step, 0);
     this.#combiner.combine(step, 0, 1, output);
+    this.#layerSteps++;
+    this.#totalAMax += this.aMax;
   }
 
   async close(): Promise<void> {}

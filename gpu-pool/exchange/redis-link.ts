@@ -234,6 +234,13 @@ export class RedisLink implements ExpertLink {
     this.#meanRoundTripMs = mean === 0 ? roundTripMs : mean + (roundTripMs - mean) * ROUND_TRIP_SMOOTHING;
     if (header.kind !== FrameKind.answer) return;
     const bytes = sent.sends * sent.bytes + frame.byteLength;
-    recordRoundTrip(this.statistics, roundTripMs * 1_000, header.combineUs, sent.sends, 1, bytes);
+    recordRoundTrip(this.statistics, {
+      roundTripUs: roundTripMs * 1_000,
+      combineUs: header.combineUs,
+      aMax: header.aMax,
+      messagesSent: sent.sends,
+      messagesReceived: 1,
+      bytes,
+    });
   }
 }

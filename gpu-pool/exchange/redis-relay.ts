@@ -113,13 +113,22 @@ export class RedisRelay {
     const roundTripMs = performance.now() - startedAtMs;
     this.#smooth(roundTripMs);
     let combineUs = 0;
+    let aMax = 0;
     let bytes = stepBytes(step, shape);
     for (const { header, frame } of answers) {
       acceptAnswer(hosts[header.hostIndex]!, step, header, frame, outputs[header.hostIndex]!);
       combineUs = Math.max(combineUs, header.combineUs);
+      aMax = Math.max(aMax, header.aMax);
       bytes += JOINED_LENGTH_BYTES + frame.byteLength;
     }
-    recordRoundTrip(this.statistics, roundTripMs * 1_000, combineUs, 1, 1, bytes);
+    recordRoundTrip(this.statistics, {
+      roundTripUs: roundTripMs * 1_000,
+      combineUs,
+      aMax,
+      messagesSent: 1,
+      messagesReceived: 1,
+      bytes,
+    });
   }
 
   async close(): Promise<void> {

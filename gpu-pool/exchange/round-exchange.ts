@@ -96,6 +96,10 @@ export class RoundExchange implements Exchange {
     return this.#inner.aMax;
   }
 
+  get counters(): Exchange['counters'] {
+    return this.#inner.counters;
+  }
+
   get statistics(): Exchange['statistics'] {
     return this.#inner.statistics;
   }

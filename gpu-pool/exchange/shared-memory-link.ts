@@ -92,15 +92,14 @@ export class SharedMemoryLink implements ExpertLink {
       const { first, count } = this.#asked;
       this.#combiner.combine(this.lane, first, count, output);
       const endedAtMs = performance.now();
-      const combineUs = (endedAtMs - answeredAtMs) * 1_000;
-      recordRoundTrip(
-        this.statistics,
-        (endedAtMs - startedAtMs) * 1_000,
-        combineUs,
-        asked,
-        asked,
-        this.#bytes(),
-      );
+      recordRoundTrip(this.statistics, {
+        roundTripUs: (endedAtMs - startedAtMs) * 1_000,
+        combineUs: (endedAtMs - answeredAtMs) * 1_000,
+        aMax: this.aMax,
+        messagesSent: asked,
+        messagesReceived: asked,
+        bytes: this.#bytes(),
+      });
     } finally {
       this.#busy = false;
     }

@@ -112,11 +112,17 @@ export class SocketLink implements ExpertLink {
           connection.destroy();
           throw new LinkClosedError(this.host);
         }
-        const combineUs = await this.#sendOnce(connection, step, output, startedAtMs);
+        const { combineUs, aMax } = await this.#sendOnce(connection, step, output, startedAtMs);
         const roundTripUs = (performance.now() - startedAtMs) * 1_000;
-        const bytes = send * stepBytes(step, this.#options.shape);
-        const received = answerBytes(step.rows, this.#options.shape);
-        recordRoundTrip(this.statistics, roundTripUs, combineUs, send, 1, bytes + received);
+        const { shape } = this.#options;
+        recordRoundTrip(this.statistics, {
+          roundTripUs,
+          combineUs,
+          aMax,
+          messagesSent: send,
+          messagesReceived: 1,
+          bytes: send * stepBytes(step, shape) + answerBytes(step.rows, shape),
+        });
         return;
       } catch (error) {
         if (!(error instanceof BrokenConnection)) throw error;
@@ -126,16 +132,16 @@ export class SocketLink implements ExpertLink {
     }
   }
 
-  /** Sends the step and waits for its answer; returns the host's time for the weighted sum in microseconds. */
+  /** Sends the step and waits for its answer; returns the answer's header. */
   #sendOnce(
     connection: FrameSocket,
     step: LayerStep,
     output: Float32Array,
     startedAtMs: number,
-  ): Promise<number> {
+  ): Promise<FrameHeader> {
     const { shape, overdueAfterMs, hello } = this.#options;
     const frame = this.#frame.subarray(0, stepBytes(step, shape));
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<FrameHeader>();
     this.#sequence = (this.#sequence + 1) >>> 0;
     writeDispatchBody(frame, step, shape);
     writeDispatchHeader(frame, step, shape, {
@@ -157,7 +163,7 @@ export class SocketLink implements ExpertLink {
       answered: (header, answer) => {
         try {
           acceptAnswer(this.host, step, header, answer, output);
-          resolve(header.combineUs);
+          resolve(header);
         } catch (error) {
           reject(error);
         }

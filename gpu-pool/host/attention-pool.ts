@@ -1,7 +1,12 @@
 import type { Redis } from 'ioredis';
 import type { GatePlacement } from '../../shared/model/config.ts';
 import type { TraceShape } from '../../shared/placement/trace.ts';
-import type { AttentionInstanceRecord, TrafficRecord } from '../../shared/protocol/member.ts';
+import type {
+  AttentionInstanceRecord,
+  ExchangeRecord,
+  RegimeRecord,
+  TrafficRecord,
+} from '../../shared/protocol/member.ts';
 import { AttentionInstance } from '../attention/attention-instance.ts';
 import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-sampler.ts';
 import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
@@ -112,6 +117,18 @@ export class AttentionPool {
     });
   }
 
+  /** The layer steps of all instances together. */
+  exchange(): ExchangeRecord {
+    const counters = this.instances.map((instance) => instance.statistics.exchange);
+    const layerSteps = counters.reduce((sum, each) => sum + each.layerSteps, 0);
+    const totalAMax = counters.reduce((sum, each) => sum + each.totalAMax, 0);
+    return {
+      layerSteps,
+      meanAMax: layerSteps === 0 ? 0 : totalAMax / layerSteps,
+      regimes: mergeRegimes(counters.flatMap(({ regimes }) => regimes)),
+    };
+  }
+
   /** Takes no more jobs and lets those under way finish, within a bound. */
   async drain(): Promise<void> {
     await this.#consumer?.drain(DRAIN_LIMIT_MS);
@@ -123,4 +140,21 @@ export class AttentionPool {
     await Promise.all(this.instances.map((instance) => instance.stop()));
     await this.#consumer?.close();
   }
+}
+
+/** One record per regime, its means over the layer steps of all. */
+function mergeRegimes(records: readonly RegimeRecord[]): RegimeRecord[] {
+  return [...Map.groupBy(records, ({ regime }) => regime)].map(([regime, of]) => {
+    const layerSteps = of.reduce((sum, record) => sum + record.layerSteps, 0);
+    const mean = (value: (record: RegimeRecord) => number): number =>
+      layerSteps === 0
+        ? 0
+        : of.reduce((sum, record) => sum + value(record) * record.layerSteps, 0) / layerSteps;
+    return {
+      regime,
+      layerSteps,
+      meanPredictedUs: mean((record) => record.meanPredictedUs),
+      meanMeasuredUs: mean((record) => record.meanMeasuredUs),
+    };
+  });
 }

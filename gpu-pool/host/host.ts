@@ -92,6 +92,7 @@ export class Host {
       attention: this.attention?.records() ?? [],
       experts: this.#expertRecords(),
       traffic: this.attention?.traffic() ?? [],
+      exchange: this.attention?.exchange() ?? null,
       address: this.address,
     };
   }

@@ -1,14 +1,22 @@
-/** The two ways of the exchange's second phase. */
-export type Regime = 'direct' | 'relay';
-const REGIMES = ['direct', 'relay'] as const;
+import type { RegimeRecord } from '../protocol/member.ts';
+import { FadingLine } from './fading-line.ts';
+import { REGIMES, type Regime } from './regime.ts';
 
-/** Weight that a measurement keeps when the next one comes: about the last 50 steps count. */
-const MEMORY = 0.98;
+/** Share of its weight that a measurement keeps when the next one of its regime comes: about the last 20 count. */
+const MEMORY = 0.95;
+/** First steps of each regime that are not counted: they open connections and meet code that is not compiled yet. */
+const COLD_STEPS = 2;
+/** Steps that measure each regime before the first choice, in turns. */
+const FIRST_STEPS = 8;
 /** Share by which the other regime must be predicted faster before the choice changes. */
-const HYSTERESIS = 0.1;
-/** Steps after which the regime that is not in use is measured again, and steps that measure it at the start. */
-const PROBE_INTERVAL = 200;
-const FIRST_PROBES = 4;
+const HYSTERESIS = 0.05;
+/** Standard errors of their difference by which two predictions must lie apart to count as different. */
+const CLEAR_ERRORS = 2;
+/** Steps between two probes of the regime that is not in use: few while it is unclear which is faster, then ever more. */
+const SHORTEST_PROBE_INTERVAL = 16;
+const LONGEST_PROBE_INTERVAL = 256;
+/** Share of the steps' time that probes of a slower regime may cost. */
+const PROBE_SHARE = 0.02;
 
 /** What a regime is expected to cost: α per message and 1/β per byte. */
 export interface RegimeEstimate {
@@ -24,81 +32,91 @@ export interface RegimeEstimate {
  * measured now and then, since links change. Pure: it is told what was measured, and takes no time itself.
  */
 export class RegimeChooser {
-  readonly #lines: Readonly<Record<Regime, FadingLine>> = {
-    direct: new FadingLine(),
-    relay: new FadingLine(),
-  };
-  readonly #messages: Readonly<Record<Regime, number>>;
+  readonly #ways: Readonly<Record<Regime, Way>>;
   #chosen: Regime = 'direct';
-  #steps = 0;
+  #probeInterval = SHORTEST_PROBE_INTERVAL;
+  #sinceProbe = 0;
 
   /** @param messages that each regime sends per layer step */
   constructor(messages: Readonly<Record<Regime, number>>) {
-    this.#messages = messages;
+    this.#ways = { direct: new Way(messages.direct), relay: new Way(messages.relay) };
   }
 
   /** Regime for the next step of `bytes` payload bytes. */
   choose(bytes: number): Regime {
-    this.#steps++;
-    for (const regime of REGIMES) {
-      if (this.#lines[regime].count < FIRST_PROBES) return regime;
+    const { direct, relay } = this.#ways;
+    if (Math.min(direct.steps, relay.steps) < COLD_STEPS + FIRST_STEPS) {
+      return direct.steps <= relay.steps ? 'direct' : 'relay';
     }
     const other = this.#chosen === 'direct' ? 'relay' : 'direct';
-    if (this.predictUs(other, bytes) < this.predictUs(this.#chosen, bytes) * (1 - HYSTERESIS)) {
+    const gainUs = this.predictUs(this.#chosen, bytes) - this.predictUs(other, bytes);
+    const errorUs = CLEAR_ERRORS * Math.hypot(direct.line.error, relay.line.error);
+    const worthwhileUs = HYSTERESIS * this.predictUs(this.#chosen, bytes);
+    if (gainUs > Math.max(worthwhileUs, errorUs)) {
       this.#chosen = other;
-    } else if (this.#steps % PROBE_INTERVAL === 0) {
+      this.#sinceProbe = 0;
       return other;
     }
-    return this.#chosen;
+    if (gainUs + errorUs > worthwhileUs) this.#probeInterval = SHORTEST_PROBE_INTERVAL;
+    const lossSteps = -gainUs / this.predictUs(this.#chosen, bytes);
+    if (++this.#sinceProbe < Math.max(this.#probeInterval, lossSteps / PROBE_SHARE)) return this.#chosen;
+    this.#sinceProbe = 0;
+    this.#probeInterval = Math.min(2 * this.#probeInterval, LONGEST_PROBE_INTERVAL);
+    return other;
   }
 
   /** Tells how long a step took. */
   record(regime: Regime, bytes: number, tookUs: number): void {
-    this.#lines[regime].add(bytes, tookUs);
+    const way = this.#ways[regime];
+    way.steps++;
+    if (way.steps <= COLD_STEPS) return;
+    if (way.line.count > 0) {
+      way.predicted++;
+      way.predictedUs += way.line.at(bytes);
+      way.measuredUs += tookUs;
+    }
+    way.line.add(bytes, tookUs);
   }
 
   /** Predicted time of a step in microseconds; 0 while nothing was measured. */
   predictUs(regime: Regime, bytes: number): number {
-    const { intercept, slope } = this.#lines[regime].fit();
-    return intercept + slope * bytes;
+    return this.#ways[regime].line.at(bytes);
   }
 
   estimate(regime: Regime): RegimeEstimate {
-    const { intercept, slope } = this.#lines[regime].fit();
+    const { line, messages } = this.#ways[regime];
+    const { intercept, slope } = line.fit();
     return {
-      alphaUs: intercept / Math.max(1, this.#messages[regime]),
+      alphaUs: intercept / Math.max(1, messages),
       betaBytesPerUs: slope > 0 ? 1 / slope : Number.POSITIVE_INFINITY,
     };
   }
+
+  /** What each regime was predicted to take and took, over all steps of which there was a prediction. */
+  get records(): RegimeRecord[] {
+    return REGIMES.map((regime) => {
+      const { predicted, predictedUs, measuredUs } = this.#ways[regime];
+      const mean = (sum: number) => (predicted === 0 ? 0 : sum / predicted);
+      return {
+        regime,
+        layerSteps: predicted,
+        meanPredictedUs: mean(predictedUs),
+        meanMeasuredUs: mean(measuredUs),
+      };
+    });
+  }
 }
 
-/** Least squares over points that fade. Neither intercept nor slope is ever negative, as no cost is. */
-class FadingLine {
-  count = 0;
-  #weight = 0;
-  #x = 0;
-  #y = 0;
-  #xx = 0;
-  #xy = 0;
+class Way {
+  readonly messages: number;
+  readonly line = new FadingLine(MEMORY);
+  steps = 0;
+  /** Steps of which there was a prediction, and the sums of what was predicted and measured. */
+  predicted = 0;
+  predictedUs = 0;
+  measuredUs = 0;
 
-  add(x: number, y: number): void {
-    this.count++;
-    this.#weight = this.#weight * MEMORY + 1;
-    this.#x = this.#x * MEMORY + x;
-    this.#y = this.#y * MEMORY + y;
-    this.#xx = this.#xx * MEMORY + x * x;
-    this.#xy = this.#xy * MEMORY + x * y;
-  }
-
-  fit(): { intercept: number; slope: number } {
-    if (this.#weight === 0) return { intercept: 0, slope: 0 };
-    const meanX = this.#x / this.#weight;
-    const meanY = this.#y / this.#weight;
-    const variance = this.#xx / this.#weight - meanX * meanX;
-    const covariance = this.#xy / this.#weight - meanX * meanY;
-    // Steps of one size say nothing about size.
-    const slope = variance > 1e-9 * meanX * meanX ? Math.max(0, covariance / variance) : 0;
-    const intercept = meanY - slope * meanX;
-    return intercept >= 0 ? { intercept, slope } : { intercept: 0, slope: meanY / meanX };
+  constructor(messages: number) {
+    this.messages = messages;
   }
 }

@@ -1,3 +1,4 @@
+import type { Regime } from '../exchange/regime.ts';
 import type { WeightForm } from '../model/config.ts';
 
 export type HostRole = 'attention' | 'experts' | 'both';
@@ -57,6 +58,25 @@ export interface TrafficRecord {
   readonly maxRoundTripUs: number;
 }
 
+/** What a regime of the second phase was predicted to take per layer step, and took. */
+export interface RegimeRecord {
+  readonly regime: Regime;
+  /** Layer steps of which there was a prediction. */
+  readonly layerSteps: number;
+  readonly meanPredictedUs: number;
+  readonly meanMeasuredUs: number;
+}
+
+/** The layer steps that an attention host ran since it started. */
+export interface ExchangeRecord {
+  /** Those of attention instances that step together count once. */
+  readonly layerSteps: number;
+  /** Mean over the layer steps of a_max: the largest number of experts that one activated on any expert instance. */
+  readonly meanAMax: number;
+  /** Empty where the regime is not chosen. */
+  readonly regimes: readonly RegimeRecord[];
+}
+
 /** One host process, renewed by its heartbeat. */
 export interface HostRecord {
   readonly host: string;
@@ -69,6 +89,8 @@ export interface HostRecord {
   readonly attention: readonly AttentionInstanceRecord[];
   readonly experts: readonly ExpertInstanceRecord[];
   readonly traffic: readonly TrafficRecord[];
+  /** Of a host with attention instances. */
+  readonly exchange: ExchangeRecord | null;
   /** Of an expert host that is ready, where it listens. */
   readonly address: ExchangeAddress | null;
 }

@@ -12,7 +12,8 @@ import {
   StepTooLargeError,
 } from '../../gpu-pool/exchange/link.ts';
 import { joinAnswer } from '../../gpu-pool/exchange/redis-relay.ts';
-import { type Regime, RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
+import type { Regime } from '../../shared/exchange/regime.ts';
+import { RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
 import { seededRandom } from '../../shared/placement/seeded-random.ts';
 import { answerBytes, dispatchBytes } from '../../shared/protocol/frame.ts';
 import { dispatchListKey, gatherKey, relayAnswerListKey } from '../../shared/protocol/keys.ts';
@@ -364,6 +365,7 @@ describe('answers that Redis joins', () => {
 describe('an exchange with a relay', () => {
   /** Goes through the relay and notes what it is told. */
   class NotingPolicy implements RegimePolicy {
+    readonly records = [];
     readonly noted: { regime: Regime; bytes: number; tookUs: number }[] = [];
     choose(): Regime {
       return 'relay';

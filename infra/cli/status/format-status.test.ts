@@ -28,6 +28,14 @@ const serving: ModelStatus = {
       attention: [{ id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2 }],
       experts: [],
       traffic: [],
+      exchange: {
+        layerSteps: 1_200,
+        meanAMax: 2.345,
+        regimes: [
+          { regime: 'direct', layerSteps: 1_180, meanPredictedUs: 2_080.4, meanMeasuredUs: 2_112 },
+          { regime: 'relay', layerSteps: 0, meanPredictedUs: 0, meanMeasuredUs: 0 },
+        ],
+      },
       address: null,
     },
     {
@@ -41,6 +49,7 @@ const serving: ModelStatus = {
       heartbeatAtMs: NOW_MS + 2_000,
       attention: [],
       traffic: [],
+      exchange: null,
       address: null,
       experts: [{ id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3 }],
     },
@@ -61,6 +70,7 @@ describe('formatStatus', () => {
     expect(formatStatus({ models: [serving] }, NOW_MS).split('\n')).toEqual([
       'words: context length 512; 6 sequences queued, 7 under way',
       'placement version 3: 4 experts in each of 2 layers; expert instances: 1, with 4 replica slots per layer',
+      'a1: 1200 layer steps, a_max 2.35 on average; direct 1180 steps, predicted 2080 µs, measured 2112 µs',
       'host  role       process  heartbeat  instance        state    load',
       'a1    attention  7        0.4 s ago  attention a1-0  ready    5 of 32 KV slots, 2 waiting',
       'e1    experts    1234     0.0 s ago  expert 0        loading  1.3 experts activated per layer step, at most 3',

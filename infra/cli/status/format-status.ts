@@ -1,4 +1,4 @@
-import type { HostRecord } from '../../../shared/protocol/member.ts';
+import type { ExchangeRecord, HostRecord } from '../../../shared/protocol/member.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { formatTable } from '../table.ts';
 import type { ModelStatus, SystemStatus } from './read-status.ts';
@@ -20,7 +20,10 @@ function formatModel({ model, card, hosts, placement, queue }: ModelStatus, nowM
   ];
   if (hosts.length === 0) return [...lines, 'no host is alive'].join('\n');
   const rows = hosts.flatMap((host) => instanceRows(host, nowMs));
-  return [...lines, ...formatTable([HEADER, ...rows])].join('\n');
+  const exchanges = hosts.flatMap((host) =>
+    host.exchange?.layerSteps ? [formatExchange(host.host, host.exchange)] : [],
+  );
+  return [...lines, ...exchanges, ...formatTable([HEADER, ...rows])].join('\n');
 }
 
 function formatPlacement({ version, experts, layers, instances, capacity }: Placement): string {
@@ -28,6 +31,17 @@ function formatPlacement({ version, experts, layers, instances, capacity }: Plac
     `placement version ${version}: ${experts} experts in each of ${layers.length} layers; expert instances: ` +
     `${instances.length}, with ${capacity} replica slots per layer`
   );
+}
+
+/** Predicted and measured time of each regime side by side, so that one sees whether the choice between them is founded. */
+function formatExchange(host: string, { layerSteps, meanAMax, regimes }: ExchangeRecord): string {
+  const chosen = regimes
+    .filter((record) => record.layerSteps > 0)
+    .map(
+      ({ regime, layerSteps: steps, meanPredictedUs, meanMeasuredUs }) =>
+        `; ${regime} ${steps} steps, predicted ${meanPredictedUs.toFixed(0)} µs, measured ${meanMeasuredUs.toFixed(0)} µs`,
+    );
+  return `${host}: ${layerSteps} layer steps, a_max ${meanAMax.toFixed(2)} on average${chosen.join('')}`;
 }
 
 function instanceRows(host: HostRecord, nowMs: number): string[][] {

@@ -13,7 +13,7 @@ export interface Cell extends Configuration {
   readonly messagesPerLayerStep: number;
   /** In both directions, of all attention hosts together. */
   readonly bytesPerLayerStep: number;
-  /** Largest among the expert instances of the mean number of experts that a layer step activates on it. */
+  /** Mean over the layer steps of the largest number of experts that one activated on any expert instance. */
   readonly aMax: number;
 }
 

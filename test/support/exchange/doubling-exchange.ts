@@ -13,6 +13,7 @@ export class DoublingExchange implements Exchange {
   readonly step: LayerStep;
   readonly aMax = 0;
   readonly statistics = [];
+  readonly counters = { layerSteps: 0, totalAMax: 0, regimes: [] };
   /** Instances whose rows came in the last layer step, in their order. */
   senders: number[] = [];
   readonly #shape: LayerStepShape;

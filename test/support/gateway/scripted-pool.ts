@@ -48,6 +48,7 @@ export const hostRecord = (model: string, host: string, state: InstanceState): H
   attention: [{ id: `${host}-a0`, state, slots: 8, slotsInUse: 0, waiting: 0 }],
   experts: [{ id: 0, state, slots: 8, meanActivated: 0, maxActivated: 0 }],
   traffic: [],
+  exchange: null,
   address: null,
 });
 

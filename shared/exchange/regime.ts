@@ -1,0 +1,3 @@
+/** The two ways of the exchange's second phase. */
+export const REGIMES = ['direct', 'relay'] as const;
+export type Regime = (typeof REGIMES)[number];
