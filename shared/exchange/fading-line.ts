@@ -39,8 +39,8 @@ export class FadingLine {
     return intercept + slope * x;
   }
 
-  /** Standard error of the line where the points are dense; Infinity with fewer than two. */
-  get error(): number {
+  /** Standard error of the line at `x`, which grows away from where the points are; Infinity with fewer than two points. */
+  errorAt(x: number): number {
     if (this.count < 2) return Number.POSITIVE_INFINITY;
     const { intercept, slope } = this.fit();
     // Mean of the squared residuals y − intercept − slope·x.
@@ -48,7 +48,12 @@ export class FadingLine {
     const fitted = intercept ** 2 * this.#weight + 2 * intercept * slope * this.#x + slope ** 2 * this.#xx;
     const variance = Math.max(0, squares + fitted) / this.#weight;
     const effectiveCount = this.#weight ** 2 / this.#squaredWeight;
-    return Math.sqrt(variance / effectiveCount);
+    const meanX = this.#x / this.#weight;
+    const spread = this.#xx / this.#weight - meanX * meanX;
+    const distance = (x - meanX) ** 2;
+    // Points of one size say nothing about another, unless the sizes are the same.
+    const leverage = distance <= 1e-9 * meanX * meanX ? 0 : distance / Math.max(spread, 1e-9 * distance);
+    return Math.sqrt((variance * (1 + leverage)) / effectiveCount);
   }
 
   fit(): { intercept: number; slope: number } {

@@ -59,6 +59,15 @@ test('is not misled by a cold start', () => {
   expect(taken.slice(200).filter((regime) => regime === 'relay').length).toBeLessThan(10);
 });
 
+test('does not conclude from small steps to large ones', () => {
+  const random = seededRandom(7);
+  const costs: Record<Regime, Cost> = { direct: (b) => 1_000 + b / 20, relay: (b) => 3_000 + b / 15 };
+  // What the first small steps seem to say of size is noise.
+  const steps = [...new Array(60).fill(880), ...new Array(10).fill(3_280), ...new Array(300).fill(204_880)];
+  const { taken } = play(costs, steps, () => 0.5 - Math.log(1 - random()));
+  expect(taken.slice(-200).filter((regime) => regime === 'relay').length).toBeLessThan(30);
+});
+
 test('predicts α·messages + bytes/β, and says what it predicted', () => {
   const costs: Record<Regime, Cost> = { direct: (b) => 90 + b / 500, relay: (b) => 400 + b / 100 };
   const { chooser, taken } = play(costs, sizes(500, 1), () => 1);

@@ -50,7 +50,7 @@ export class RegimeChooser {
     }
     const other = this.#chosen === 'direct' ? 'relay' : 'direct';
     const gainUs = this.predictUs(this.#chosen, bytes) - this.predictUs(other, bytes);
-    const errorUs = CLEAR_ERRORS * Math.hypot(direct.line.error, relay.line.error);
+    const errorUs = CLEAR_ERRORS * Math.hypot(direct.line.errorAt(bytes), relay.line.errorAt(bytes));
     const worthwhileUs = HYSTERESIS * this.predictUs(this.#chosen, bytes);
     if (gainUs > Math.max(worthwhileUs, errorUs)) {
       this.#chosen = other;
@@ -58,8 +58,9 @@ export class RegimeChooser {
       return other;
     }
     if (gainUs + errorUs > worthwhileUs) this.#probeInterval = SHORTEST_PROBE_INTERVAL;
-    const lossSteps = -gainUs / this.predictUs(this.#chosen, bytes);
-    if (++this.#sinceProbe < Math.max(this.#probeInterval, lossSteps / PROBE_SHARE)) return this.#chosen;
+    const surelyLostSteps = (-gainUs - errorUs) / this.predictUs(this.#chosen, bytes);
+    if (++this.#sinceProbe < Math.max(this.#probeInterval, surelyLostSteps / PROBE_SHARE))
+      return this.#chosen;
     this.#sinceProbe = 0;
     this.#probeInterval = Math.min(2 * this.#probeInterval, LONGEST_PROBE_INTERVAL);
     return other;

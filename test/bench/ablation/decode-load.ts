@@ -13,6 +13,8 @@ const PROMPT_TOKENS = 4;
 const SAMPLING = { ...GREEDY, temperature: 1.5, ignoreEndOfSequence: true };
 const POLL_MS = 100;
 const LIMIT_MS = 60_000;
+/** Tokens that each sequence must have decoded while all did. */
+const FEWEST_TOKENS = 3;
 
 export interface LoadOptions {
   readonly model: string;
@@ -36,9 +38,13 @@ export interface DecodeTimes {
  * Runs `rows` sequences at once and times their tokens. The times are those at which Redis got the tokens: the streams are
  * read afterwards, so that reading them takes nothing from the hosts, with which this process shares its processors.
  *
+ * @returns nothing where some sequences hardly decoded together with the others
  * @throws Error when a sequence fails, or all are not done in time
  */
-export async function runDecodeLoad(client: TestClient, options: LoadOptions): Promise<DecodeTimes> {
+export async function runDecodeLoad(
+  client: TestClient,
+  options: LoadOptions,
+): Promise<DecodeTimes | undefined> {
   const jobs = makeJobs(options);
   await client.dispatcher.dispatch(jobs);
   const keys = jobs.map((job) => tokenStreamKey(job.requestId));
@@ -96,13 +102,11 @@ function tokenTimes(entries: readonly (readonly [string, string[]])[]): number[]
 }
 
 /** Cuts off the beginning, in which some sequences wait or prefill, and the end, at which some are done. */
-function steadyTimes(times: readonly (readonly number[])[]): DecodeTimes {
+function steadyTimes(times: readonly (readonly number[])[]): DecodeTimes | undefined {
   const fromMs = Math.max(...times.map((of) => of[0]!));
   const untilMs = Math.min(...times.map((of) => of.at(-1)!));
   const steady = times.map((of) => of.filter((ms) => ms >= fromMs && ms <= untilMs));
-  if (steady.some((of) => of.length < 3)) {
-    throw new Error('The sequences hardly decoded together: raise the number of tokens.');
-  }
+  if (steady.some((of) => of.length < FEWEST_TOKENS)) return undefined;
   const gapsMs = steady.flatMap((of) => of.slice(1).map((ms, i) => ms - of[i]!));
   const tokens = gapsMs.length;
   return {
