@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EXCHANGE_MODES } from '../../gpu-pool/exchange/exchange-options.ts';
+import { EXCHANGE_MODES, type ExchangeMode } from '../../gpu-pool/exchange/exchange-options.ts';
 import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduling.ts';
 import { TestClient } from '../support/generate.ts';
 import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
@@ -22,7 +22,9 @@ const ATTENTION = { 1: [1], 2: [2], 3: [2, 1] } as const;
 const EXPERTS = { 1: [1], 2: [1, 1], 3: [2, 1], 4: [2, 2] } as const;
 const NODES = 4;
 
-type Combination = Pick<FleetOptions, 'attention' | 'experts' | 'exchange' | 'gate' | 'scheduler'>;
+interface Combination extends Pick<FleetOptions, 'attention' | 'experts' | 'gate' | 'scheduler'> {
+  readonly exchanges: readonly ExchangeMode[];
+}
 
 const layouts = Object.entries(ATTENTION).flatMap(([a, attention]) =>
   Object.entries(EXPERTS).map(([e, experts]) => ({ layout: `${a}A${e}E`, attention, experts })),
@@ -30,21 +32,20 @@ const layouts = Object.entries(ATTENTION).flatMap(([a, attention]) =>
 
 /** Every exchange, gate and scheduler on one layout. */
 const allOn = ({ attention, experts }: Pick<Combination, 'attention' | 'experts'>): Combination[] =>
-  EXCHANGE_MODES.flatMap((exchange) =>
-    GATES.flatMap((gate) =>
-      SCHEDULER_NAMES.map((scheduler) => ({ attention, experts, exchange, gate, scheduler })),
-    ),
+  GATES.flatMap((gate) =>
+    SCHEDULER_NAMES.map((scheduler) => ({ attention, experts, exchanges: EXCHANGE_MODES, gate, scheduler })),
   );
 
 /** As many combinations as there are exchanges, in which every exchange, scheduler, gate and number of instances occurs. */
 const REDUCED = (['3A4E', '2A2E', '3A3E', '2A4E', '1A2E', '1A1E'] as const).map((name, i): Combination => {
   const { attention, experts } = layouts.find(({ layout }) => layout === name)!;
   const [exchange, gate] = [EXCHANGE_MODES[i]!, GATES[i % GATES.length]!];
-  return { attention, experts, exchange, gate, scheduler: SCHEDULER_NAMES[i % SCHEDULER_NAMES.length]! };
+  const scheduler = SCHEDULER_NAMES[i % SCHEDULER_NAMES.length]!;
+  return { attention, experts, exchanges: [exchange], gate, scheduler };
 });
 
-const nameOf = ({ attention, experts, exchange, gate, scheduler }: Combination): string =>
-  `${attention.join('.')}A-${experts.join('.')}E-${exchange}-${gate}-${scheduler}`;
+const nameOf = ({ attention, experts, gate, scheduler }: Combination): string =>
+  `${attention.join('.')}A-${experts.join('.')}E-${gate}-${scheduler}`;
 
 const unavailable = nodesUnavailable();
 const title = `hosts on nodes of their own${unavailable === undefined ? '' : ` (skipped: ${unavailable})`}`;
@@ -65,42 +66,53 @@ describe.skipIf(unavailable !== undefined)(title, () => {
     await network?.close();
   });
 
-  /** What went wrong with a combination, in one line; `undefined` when its answers are the reference's. */
-  async function fault(combination: Combination): Promise<string | undefined> {
+  /** What went wrong with one exchange on a fleet, in one line; `undefined` when its answers are the reference's. */
+  async function faultOf(fleet: Fleet, what: string): Promise<string | undefined> {
+    const answers = await Promise.all(
+      CASES.map(({ prompt_ids }) =>
+        client.generate({ model: fleet.options.name, prompt: { kind: 'tokens', ids: prompt_ids } }),
+      ),
+    );
+    const failed = answers.map(({ end }) => end).find((end) => end.kind === 'failed');
+    if (failed) return `${what}: ${failed.error.message}`;
+    const wrong = CASES.filter(({ generated_ids }, i) => answers[i]!.ids.join() !== generated_ids.join());
+    return wrong.length === 0 ? undefined : `${what}: ${wrong.length} of ${CASES.length} answers differ`;
+  }
+
+  /** What went wrong with a combination and each of its exchanges, which take turns with the same expert hosts. */
+  async function faults(combination: Combination): Promise<string[]> {
     const name = nameOf(combination);
     // With an expert on several instances schedulers differ.
     const slots = combination.experts.length === 1 ? {} : { slots: 24 };
-    const options = { ...combination, ...slots, name, kvSlots: 8, tokenBudget: 64 };
+    const [first, ...others] = combination.exchanges;
+    const options = { ...combination, ...slots, exchange: first!, name, kvSlots: 8, tokenBudget: 64 };
+    const found: (string | undefined)[] = [];
     let fleet: Fleet | undefined;
     try {
       fleet = await Fleet.start(network.nodes, redis, options);
-      const answers = await Promise.all(
-        CASES.map(({ prompt_ids }) =>
-          client.generate({ model: name, prompt: { kind: 'tokens', ids: prompt_ids } }),
-        ),
-      );
-      const failed = answers.map(({ end }) => end).find((end) => end.kind === 'failed');
-      if (failed) return `${name}: ${failed.error.message}`;
-      const wrong = CASES.filter(({ generated_ids }, i) => answers[i]!.ids.join() !== generated_ids.join());
-      return wrong.length === 0 ? undefined : `${name}: ${wrong.length} of ${CASES.length} answers differ`;
+      found.push(await faultOf(fleet, `${name}, ${first}`));
+      for (const exchange of others) {
+        await fleet.exchangeBy(exchange);
+        found.push(await faultOf(fleet, `${name}, ${exchange}`));
+      }
     } catch (error) {
-      return `${name}: ${error instanceof Error ? error.message : String(error)}`;
+      found.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
     } finally {
       await fleet?.stop();
     }
+    return found.filter((fault) => fault !== undefined);
   }
 
   async function faultsOf(combinations: readonly Combination[]): Promise<string[]> {
     const left = [...combinations];
-    const faults: string[] = [];
+    const found: string[] = [];
     const runSome = async (): Promise<void> => {
       for (let next = left.shift(); next !== undefined; next = left.shift()) {
-        const found = await fault(next);
-        if (found !== undefined) faults.push(found);
+        found.push(...(await faults(next)));
       }
     };
     await Promise.all(Array.from({ length: FLEETS_AT_ONCE }, runSome));
-    return faults;
+    return found;
   }
 
   if (isWhole) {

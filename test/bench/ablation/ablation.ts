@@ -1,157 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { loadModelConfig } from '../../../gpu-pool/checkpoint/model-folder.ts';
-import { JanusError } from '../../../shared/errors/janus-error.ts';
-import { HEARTBEAT_INTERVAL_MS } from '../../../shared/protocol/member.ts';
-import { TestClient } from '../../support/generate.ts';
-import { Fleet } from '../../support/nodes/fleet.ts';
-import { type NodeRedis, startNodeRedis } from '../../support/nodes/node-redis.ts';
-import { createNodes, type Nodes, nodesUnavailable } from '../../support/nodes/nodes.ts';
-import { measureRoundTrips } from '../../support/nodes/round-trips.ts';
-import { DICTIONARY_FOLDER } from '../../support/test-host.ts';
-import type { Cell } from './cell.ts';
-import { type Configuration, fleetOptions, GROUPS, NODES, nameOf } from './configurations.ts';
-import { readCounters } from './counters.ts';
-import { type DecodeTimes, type LoadOptions, runDecodeLoad, summarise } from './decode-load.ts';
+import { GROUPS } from './configurations.ts';
+import { measureConfigurations } from './measure.ts';
 import { checkClaims, comparePaper } from './paper.ts';
 import { drawAblation } from './picture.ts';
 
-/** Rows, and the tokens of each sequence: enough that all sequences decode together for some time. */
-const TOKENS_OF_ROWS: ReadonlyMap<number, number> = new Map([
-  [16, 48],
-  [64, 32],
-  [256, 36],
-  [512, 48],
-]);
-const DELAYS_MS = [0, 0.2, 1];
 const ROUNDS = 3;
-const QUICK = { delaysMs: [0.2], rows: [16, 64], rounds: 1 };
-const ROUND_TRIPS = 2_000;
-/** Times that a load is run until its sequences decode together. */
-const ATTEMPTS = 4;
-const SEEDS_PER_ATTEMPT = 100;
-
-/** What stays the same while the configurations are measured in turn. */
-interface Setting {
-  readonly network: Nodes;
-  readonly redis: NodeRedis;
-  readonly client: TestClient;
-  readonly delayMs: number;
-  readonly rows: number;
-  readonly rounds: number;
-}
-
-interface Measured {
-  readonly configuration: Configuration;
-  readonly times: DecodeTimes[];
-  counted?: Awaited<ReturnType<typeof readCounters>>;
-}
-
-const { vocabularySize } = loadModelConfig(DICTIONARY_FOLDER);
 
 /**
- * The paper's ablation on real hosts, each in a network namespace of its own: phases × gate, schedulers, and regimes, over
- * rows and delays.
+ * The paper's ablation: phases × gate, schedulers, and regimes, over rows and delays.
  *
  * @throws JanusError where this process cannot make network namespaces
  */
 export async function run({ quick }: { quick: boolean }): Promise<Record<string, unknown>> {
-  const unavailable = nodesUnavailable();
-  if (unavailable !== undefined) throw new JanusError(`The ablation needs nodes: ${unavailable}.`);
-  const cells: Cell[] = [];
-  const network: Record<string, unknown>[] = [];
-  for (const delayMs of quick ? QUICK.delaysMs : DELAYS_MS) {
-    const nodes = await createNodes(NODES + 1, { delayMs });
-    try {
-      const [from, to] = nodes.nodes;
-      const { p50Ms, p99Ms } = await measureRoundTrips(from!, to!, ROUND_TRIPS);
-      network.push({ delayMs, by: nodes.delayMethod, roundTripP50Ms: p50Ms, roundTripP99Ms: p99Ms });
-      cells.push(...(await measureDelay(nodes, delayMs, quick)));
-    } finally {
-      await nodes.close();
-    }
-  }
+  const measured = await measureConfigurations({ groups: GROUPS, rounds: ROUNDS, quick });
+  const { cells, regimes, network } = measured;
   return {
     cases: cells,
     network,
-    ...checkClaims(cells),
+    regimes,
+    ...checkClaims(cells, regimes),
     page: {
       markdown: `${comparePaper(cells)}\n\n![TPOT over rows](ablation.svg)`,
       files: { 'ablation.svg': drawAblation(cells) },
     },
   };
-}
-
-async function measureDelay(network: Nodes, delayMs: number, quick: boolean): Promise<Cell[]> {
-  const redis = await startNodeRedis(network.nodes[NODES]!);
-  const client = new TestClient(redis.socketPath);
-  const cells: Cell[] = [];
-  try {
-    for (const rows of quick ? QUICK.rows : TOKENS_OF_ROWS.keys()) {
-      const setting = { network, redis, client, delayMs, rows, rounds: quick ? QUICK.rounds : ROUNDS };
-      cells.push(...(await measureRows(setting)));
-    }
-  } finally {
-    await client.close();
-    await redis.stop();
-  }
-  return cells;
-}
-
-/** All configurations; one that is part of several groups is measured in each of them. */
-async function measureRows(setting: Setting): Promise<Cell[]> {
-  const measured = new Map<string, Measured>();
-  for (const group of GROUPS) {
-    const members = group.map((configuration) => {
-      const name = nameOf(configuration);
-      const known = measured.get(name) ?? { configuration, times: [] };
-      measured.set(name, known);
-      return known;
-    });
-    await measureGroup(setting, members);
-  }
-  const { delayMs, rows } = setting;
-  return [...measured.values()].map(({ configuration, times, counted }) => {
-    const { phases, gate, scheduler, exchange } = configuration;
-    return { phases, gate, scheduler, exchange, rows, delayMs, ...summarise(times), ...counted! };
-  });
-}
-
-/** Runs a load again where its sequences hardly decoded together, which happens when a host gets its share late. */
-async function runSteadily(client: TestClient, load: LoadOptions): Promise<DecodeTimes> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const times = await runDecodeLoad(client, { ...load, seed: load.seed + attempt * SEEDS_PER_ATTEMPT });
-    if (times !== undefined) return times;
-  }
-  throw new Error(`${load.rows} sequences of ${load.model} hardly decoded together, ${ATTEMPTS} times.`);
-}
-
-/** Runs the fleets of a group in turn, round after round, so that a change of the machine's speed meets them all. */
-async function measureGroup(setting: Setting, group: readonly Measured[]): Promise<void> {
-  const { network, redis, client, rows, rounds } = setting;
-  const fleets: Fleet[] = [];
-  try {
-    const starting = await Promise.allSettled(
-      group.map(({ configuration }) => Fleet.start(network.nodes, redis, fleetOptions(configuration, rows))),
-    );
-    for (const started of starting) if (started.status === 'fulfilled') fleets.push(started.value);
-    for (const started of starting) if (started.status === 'rejected') throw started.reason;
-    // Round 0 warms up.
-    for (let round = 0; round <= rounds; round++) {
-      for (const [i, { times }] of group.entries()) {
-        const model = fleets[i]!.options.name;
-        const tokens = TOKENS_OF_ROWS.get(rows)!;
-        const load = { model, vocabularySize, rows, tokens, seed: round };
-        if (round === 0) await runDecodeLoad(client, { ...load, tokens: tokens / 2 });
-        else times.push(await runSteadily(client, load));
-      }
-    }
-    // What the hosts counted shows with their next heartbeat.
-    await sleep(1.2 * HEARTBEAT_INTERVAL_MS);
-    for (const member of group) {
-      const { configuration } = member;
-      member.counted = await readCounters(client.redis, nameOf(configuration), configuration.phases);
-    }
-  } finally {
-    await Promise.all(fleets.map((fleet) => fleet.stop()));
-  }
 }

@@ -55,6 +55,7 @@ export function drawAblation(cells: readonly Cell[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+    '<title>TPOT p50 in ms over decoding rows, for each configuration of the ablation</title>',
     `<rect width="${width}" height="${height}" fill="white"/>`,
     `<text x="${LEFT}" y="20" font-size="14">TPOT p50 in ms over decoding rows</text>`,
     ...panels,

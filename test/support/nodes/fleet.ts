@@ -31,14 +31,25 @@ export interface FleetOptions {
   readonly tokenBudget: number;
 }
 
+/** Starts the hosts of one role. */
+type StartHosts = (options: FleetOptions, role: 'attention' | 'experts') => NodeProcess[];
+
 /** Hosts of one model, each on its own node. */
 export class Fleet {
   readonly options: FleetOptions;
-  readonly #hosts: readonly NodeProcess[];
+  readonly #start: StartHosts;
+  #attention: NodeProcess[];
+  readonly #experts: NodeProcess[];
 
-  private constructor(options: FleetOptions, hosts: readonly NodeProcess[]) {
+  private constructor(options: FleetOptions, start: StartHosts) {
     this.options = options;
-    this.#hosts = hosts;
+    this.#start = start;
+    this.#attention = start(options, 'attention');
+    this.#experts = start(options, 'experts');
+  }
+
+  get #hosts(): readonly NodeProcess[] {
+    return [...this.#attention, ...this.#experts];
   }
 
   /**
@@ -49,21 +60,41 @@ export class Fleet {
    */
   static async start(nodes: readonly TestNode[], redis: NodeRedis, options: FleetOptions): Promise<Fleet> {
     const { attention, experts } = options;
-    const roles = [
-      ...attention.map((count) => attentionArguments(options, count)),
-      ...experts.map((count) => expertArguments(options, count)),
-    ];
-    if (roles.length > nodes.length)
-      throw new Error(`${roles.length} hosts need as many nodes, not ${nodes.length}.`);
-    const hosts = roles.map((role, i) => nodes[i]!.spawn(hostCommand(nodes[i]!, redis, options, role)));
-    const fleet = new Fleet(options, hosts);
+    const hosts = attention.length + experts.length;
+    if (hosts > nodes.length) throw new Error(`${hosts} hosts need as many nodes, not ${nodes.length}.`);
+    const fleet = new Fleet(options, (of, role) => {
+      const roles =
+        role === 'attention'
+          ? attention.map((count) => attentionArguments(of, count))
+          : experts.map((count) => expertArguments(of, count));
+      const first = role === 'attention' ? 0 : attention.length;
+      return roles.map((args, i) => {
+        const node = nodes[first + i]!;
+        return node.spawn(hostCommand(node, redis, of, args));
+      });
+    });
+    await fleet.#waitUntilReady();
+    return fleet;
+  }
+
+  async #waitUntilReady(): Promise<void> {
     try {
-      await Promise.all(hosts.map((host) => host.waitFor(/^ready: /m, START_LIMIT_MS)));
+      await Promise.all(this.#hosts.map((host) => host.waitFor(/^ready: /m, START_LIMIT_MS)));
     } catch (error) {
-      await fleet.kill();
+      await this.kill();
       throw error;
     }
-    return fleet;
+  }
+
+  /**
+   * Ends the attention hosts and starts others that exchange in another mode with the same expert hosts.
+   *
+   * @throws Error with a host's output when it does not start
+   */
+  async exchangeBy(exchange: ExchangeMode): Promise<void> {
+    await Promise.all(this.#attention.map((host) => host.stop(STOP_LIMIT_MS)));
+    this.#attention = this.#start({ ...this.options, exchange }, 'attention');
+    await this.#waitUntilReady();
   }
 
   /** Ends the hosts as an operator would. */
