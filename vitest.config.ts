@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
-    exclude: ['node_modules/**', 'test/bench/**'],
+    exclude: ['node_modules/**'],
     // Test files start real hosts with worker threads of their own: more than one file at a time on two cores
     // measures the machine, not the code.
     maxWorkers: 2,

@@ -5,6 +5,7 @@ import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
 import { unavailable } from './failure.ts';
+import { PHASES } from './phase-times.ts';
 import type { TraceMemory } from './trace-sampler.ts';
 import type {
   AttentionCommand,
@@ -40,6 +41,8 @@ export class AttentionInstance {
     waiting: 0,
     links: [],
     exchange: { layerSteps: 0, totalAMax: 0, regimes: [] },
+    steps: 0,
+    phasesMs: [],
   };
   readonly #worker: Worker;
   readonly #steps: Int32Array;
@@ -111,8 +114,10 @@ export class AttentionInstance {
   }
 
   record(): AttentionInstanceRecord {
-    const { slotsInUse, waiting } = this.statistics;
-    return { id: this.id, state: this.state, slots: this.slots, slotsInUse, waiting };
+    const { slotsInUse, waiting, steps, phasesMs } = this.statistics;
+    const { id, state, slots } = this;
+    const phases = PHASES.map((phase, i) => [phase, phasesMs[i] ?? 0]);
+    return { id, state, slots, slotsInUse, waiting, steps, phasesMs: Object.fromEntries(phases) };
   }
 
   /** Stops after the step it is at; sequences that still run fail as unavailable. */

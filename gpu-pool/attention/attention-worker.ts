@@ -1,15 +1,14 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
-import { loadModelFolder } from '../checkpoint/model-folder.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import { AttentionModel } from '../runtime/attention-model.ts';
-import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
+import { openModel } from '../runtime/open-model.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { Engine } from './engine.ts';
 import { unavailable } from './failure.ts';
 import { ForwardPass } from './forward-pass.ts';
-import { KvCache } from './kv-cache.ts';
+import { openAttention } from './open-attention.ts';
 import { openExchange } from './open-exchange.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import { SequenceFactory } from './sequence-factory.ts';
 import type {
   AttentionCommand,
@@ -32,27 +31,21 @@ const inbox: AttentionCommand[] = [];
 let wake: (() => void) | undefined;
 
 function load(): { engine: Engine; exchange: Exchange } {
-  const { config, checkpoint } = loadModelFolder(data.model.folder);
+  const model = openModel(data.model);
+  const { config } = model;
   const tokenizer = loadTokenizer(data.model.folder, config.vocabularySize);
-  const { weightForm } = data.model;
-  const { tokenBudget, slots } = data.limits;
-  const model = AttentionModel.load(config, checkpointWeights(checkpoint), {
-    weightForm,
-    maxRows: tokenBudget,
-    gate: data.gate,
-  });
-  const exchange = openExchange(data, config, checkpoint);
-  checkpoint.close();
-  const cache = new KvCache({
-    slots,
-    layers: config.layers,
-    kvWidth: config.keyValueHeads * config.headSize,
-    contextLength: config.contextLength,
-  });
+  const attention = openAttention(data, model);
+  const { cache } = attention;
+  const exchange = openExchange(data, model);
+  model.close();
+  const { prefixCacheBytes: maxBytes } = data.limits;
+  // ONNX Runtime multiplies a single row in another order than several.
+  const exactSingleRows = data.kernels?.computes != null;
   const engine = new Engine({
     factory: new SequenceFactory(config, tokenizer),
     cache,
-    forwardPass: new ForwardPass(config, model, cache, exchange),
+    ...(maxBytes > 0 && { prefixCache: new PrefixCache({ cache, maxBytes, exactSingleRows }) }),
+    forwardPass: new ForwardPass(config, attention.model, cache, exchange),
     limits: data.limits,
     listener: {
       event: (requestId, event) => events.push([requestId, event]),
@@ -63,9 +56,17 @@ function load(): { engine: Engine; exchange: Exchange } {
 }
 
 function report(engine: Engine, exchange: Exchange): void {
-  const { slotsInUse, waiting } = engine;
+  const { slotsInUse, waiting, phases } = engine;
   const { statistics: links, counters } = exchange;
-  const statistics = { slotsInUse, waiting, links, exchange: counters };
+  const { steps, totalsMs } = phases;
+  const statistics = {
+    slotsInUse,
+    waiting,
+    links,
+    exchange: counters,
+    steps,
+    phasesMs: [...totalsMs],
+  };
   say({ kind: 'progress', events, ended, statistics });
   events = [];
   ended = [];

@@ -7,6 +7,8 @@ import { admit } from './admission.ts';
 import { invalidRequest, serverFault, unavailable } from './failure.ts';
 import type { ForwardPass } from './forward-pass.ts';
 import type { KvCache } from './kv-cache.ts';
+import type { PhaseTimes } from './phase-times.ts';
+import type { PrefixCache } from './prefix-cache.ts';
 import type { Sequence, SequenceStart } from './sequence.ts';
 import type { SequenceFactory } from './sequence-factory.ts';
 
@@ -20,6 +22,8 @@ export interface EngineListener {
 export interface EngineParts {
   readonly factory: SequenceFactory;
   readonly cache: KvCache;
+  /** Absent: every sequence computes all of its tokens. */
+  readonly prefixCache?: PrefixCache;
   readonly forwardPass: ForwardPass;
   readonly limits: StepLimits & {
     /** Largest number of sequences that wait for a KV slot; one more is refused. */
@@ -48,6 +52,11 @@ export class Engine {
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#rows = new Int32Array(parts.cache.slots);
+  }
+
+  /** Where the time of its steps went. */
+  get phases(): PhaseTimes {
+    return this.#parts.forwardPass.phases;
   }
 
   get slotsInUse(): number {
@@ -104,9 +113,10 @@ export class Engine {
 
   /** Computes one step of the batch. Does nothing when there is no work. */
   async step(): Promise<void> {
-    const { forwardPass, limits } = this.#parts;
+    const { forwardPass, prefixCache, limits } = this.#parts;
     this.#fillSlots();
     const running = this.#running;
+    this.#reusePrefixes(running);
     const total = planStep(running, limits, this.#turn, this.#rows);
     if (total === 0) return;
     try {
@@ -117,9 +127,11 @@ export class Engine {
     }
     for (const [index, sequence] of running.entries()) {
       if (this.#rows[index] === 0) continue;
+      prefixCache?.store(sequence.slot, sequence.tokens, this.#rows[index]!);
       const logits = forwardPass.logits(index);
       if (logits !== undefined) this.#sample(sequence, logits);
     }
+    forwardPass.phases.end('sample');
   }
 
   /** Fails everything that waits or runs, for instance because the host stops. */
@@ -133,7 +145,8 @@ export class Engine {
     while (this.#waiting.length > 0 && cache.inUse < cache.slots) {
       const start = this.#waiting.shift()!;
       const { job } = start;
-      const slot = cache.acquire(start.promptIds.length + start.maxTokens);
+      const slot = this.#acquire(start);
+      if (slot === undefined) continue;
       try {
         const sequence = factory.create({ ...start, slot });
         this.#running = [...this.#running, sequence];
@@ -148,6 +161,33 @@ export class Engine {
         cache.release(slot);
         this.#refuse(job, invalidRequest(null, error instanceof Error ? error.message : String(error)));
       }
+    }
+  }
+
+  /**
+   * Lets prompts go on from what is kept of them. This is done for those that may get rows in the step that is about to be
+   * planned, not when they arrive: of requests that come together with one long beginning, the first computes it and the
+   * others find it.
+   */
+  #reusePrefixes(running: readonly Sequence[]): void {
+    const { prefixCache, limits } = this.#parts;
+    if (prefixCache === undefined) return;
+    let budget = limits.tokenBudget;
+    for (const sequence of running) {
+      if (budget <= 0) return;
+      if (sequence.pendingPromptTokens === 0) continue;
+      sequence.reuse(prefixCache.restore(sequence.slot, sequence.tokens));
+      budget -= Math.min(sequence.pendingPromptTokens, limits.largestChunk);
+    }
+  }
+
+  /** A KV slot for a sequence; refuses it where there is no memory for one. */
+  #acquire({ job, promptIds, maxTokens }: WaitingSequence): number | undefined {
+    try {
+      return this.#parts.cache.acquire(promptIds.length + maxTokens);
+    } catch (error) {
+      this.#refuse(job, unavailable(error instanceof Error ? error.message : String(error)));
+      return undefined;
     }
   }
 

@@ -1,7 +1,8 @@
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import type { AttentionModel } from '../runtime/attention-model.ts';
+import type { AttentionCompute, AttentionSpan } from '../runtime/attention-compute.ts';
 import type { KvCache } from './kv-cache.ts';
+import { PhaseTimes } from './phase-times.ts';
 import type { Sequence } from './sequence.ts';
 
 /**
@@ -11,7 +12,8 @@ import type { Sequence } from './sequence.ts';
  * Memory is allocated once, for the model's `maxRows` rows and one sequence per KV slot.
  */
 export class ForwardPass {
-  readonly #model: AttentionModel;
+  readonly phases = new PhaseTimes();
+  readonly #model: AttentionCompute;
   readonly #cache: KvCache;
   readonly #exchange: Exchange;
   readonly #layers: number;
@@ -22,8 +24,10 @@ export class ForwardPass {
   /** Per sequence its row of `#logits`, or -1. */
   readonly #headIndexes: Int32Array;
   readonly #logits: Float32Array;
+  /** One per sequence of the step. */
+  readonly #spans: readonly AttentionSpan[];
 
-  constructor(config: ModelConfig, model: AttentionModel, cache: KvCache, exchange: Exchange) {
+  constructor(config: ModelConfig, model: AttentionCompute, cache: KvCache, exchange: Exchange) {
     this.#model = model;
     this.#cache = cache;
     this.#exchange = exchange;
@@ -33,6 +37,14 @@ export class ForwardPass {
     this.#positions = new Int32Array(model.maxRows);
     this.#headRows = new Int32Array(cache.slots);
     this.#headIndexes = new Int32Array(cache.slots);
+    const nothing = new Float32Array(0);
+    this.#spans = Array.from({ length: cache.slots }, () => ({
+      firstRow: 0,
+      rows: 0,
+      keys: nothing,
+      values: nothing,
+      length: 0,
+    }));
     this.#logits = new Float32Array(cache.slots * this.#vocabularySize);
   }
 
@@ -44,16 +56,24 @@ export class ForwardPass {
    */
   async run(sequences: readonly Sequence[], rows: Int32Array, total: number): Promise<void> {
     const model = this.#model;
+    const { phases } = this;
+    phases.begin();
     this.#gatherTokens(sequences, rows);
     model.embed(this.#tokenIds, this.#positions, total);
+    phases.end('embed');
     const { step } = this.#exchange;
     for (let layer = 0; layer < this.#layers; layer++) {
       model.pre(layer);
+      phases.end('pre');
       this.#attend(layer, sequences, rows);
+      phases.end('attend');
       model.post(layer, step.hidden, step.expertIds, step.gateWeights);
+      phases.end('post');
       await this.#exchange.run(layer, total, model.moeOutput);
+      phases.end('exchange');
     }
     this.#advance(sequences, rows);
+    phases.end('head');
   }
 
   /** Logits `[V]` of `sequences[index]` of the last `run`; undefined while tokens of it are still to be computed. */
@@ -78,15 +98,21 @@ export class ForwardPass {
     const model = this.#model;
     const cache = this.#cache;
     let firstRow = 0;
+    let spans = 0;
     for (let i = 0; i < sequences.length; i++) {
       const count = rows[i]!;
       if (count === 0) continue;
       const { slot, computed } = sequences[i]!;
       cache.append(slot, layer, model.keys, model.values, firstRow, count);
-      const keys = cache.keys(slot, layer, count);
-      model.attend(firstRow, count, keys, cache.values(slot, layer, count), computed + count);
+      const span = this.#spans[spans++]!;
+      span.firstRow = firstRow;
+      span.rows = count;
+      span.keys = cache.keys(slot, layer, count);
+      span.values = cache.values(slot, layer, count);
+      span.length = computed + count;
       firstRow += count;
     }
+    model.attendAll(this.#spans, spans);
   }
 
   /** Makes the computed rows part of each sequence, and computes logits for those that have none left to compute. */

@@ -111,7 +111,77 @@ describe('rows', () => {
   });
 });
 
+describe('blocks', () => {
+  const TOKENS = 4;
+  const newBlock = () => new Float32Array(LAYERS * 2 * TOKENS * WIDTH);
+  /** A slot with tokens 0 to 9. */
+  const filled = (cache: KvCache) => {
+    const slot = cache.acquire(10);
+    for (let layer = 0; layer < LAYERS; layer++) {
+      cache.append(slot, layer, rowsFrom(0, 10, layer, 1), rowsFrom(0, 10, layer, -1), 0, 10);
+    }
+    cache.advance(slot, 10);
+    return slot;
+  };
+
+  test('carry tokens of all layers from one sequence to another, whole or in parts', () => {
+    const cache = newCache();
+    const source = filled(cache);
+    const [first, second] = [newBlock(), newBlock()];
+    cache.copyBlock(source, 1, first);
+    cache.copyBlock(source, 5, second);
+    const target = cache.acquire(6);
+    cache.appendBlock(target, first, 0, 1);
+    cache.appendBlock(target, first, 1, TOKENS);
+    cache.appendBlock(target, second, 0, 2);
+    expect(cache.length(target)).toBe(6);
+    for (let layer = 0; layer < LAYERS; layer++) {
+      expect(cache.keys(target, layer)).toEqual(rowsFrom(1, 6, layer, 1));
+      expect(cache.values(target, layer)).toEqual(rowsFrom(1, 6, layer, -1));
+    }
+  });
+
+  test('take complete tokens only, and give no more than there is room for or they hold', () => {
+    const cache = newCache();
+    const source = filled(cache);
+    const block = newBlock();
+    expect(() => cache.copyBlock(source, 7, block)).toThrow(/10 complete tokens, not those from 7 to 11/);
+    expect(() => cache.copyBlock(source, -1, block)).toThrow(RangeError);
+    expect(() => cache.copyBlock(1, 0, block)).toThrow(/holds no sequence/);
+    const target = cache.acquire(3);
+    expect(() => cache.appendBlock(target, block, 0, TOKENS)).toThrow(/acquired for 3 tokens; 4 do not fit/);
+    expect(() => cache.appendBlock(target, block, 3, TOKENS + 1)).toThrow(/outside of a block of 4/);
+    expect(() => cache.appendBlock(target, block, -1, 1)).toThrow(RangeError);
+    expect(() => cache.appendBlock(target, block, 2, 1)).toThrow(RangeError);
+    expect(cache.length(target)).toBe(0);
+  });
+});
+
 describe('memory', () => {
+  test('comes from where it is told, and goes back there when it is too small', () => {
+    const memory = new Float32Array(2 ** 14);
+    let used = 0;
+    const given = new Set<Float32Array>();
+    const allocate = (floats: number) => {
+      if (used + floats > memory.length) throw new Error('the region is full');
+      const buffer = memory.subarray(used, used + floats);
+      used += floats;
+      given.add(buffer);
+      return buffer;
+    };
+    const shape = { slots: 1, layers: LAYERS, kvWidth: WIDTH, contextLength: 100 * CONTEXT };
+    const cache = new KvCache(shape, allocate, (buffer) => given.delete(buffer));
+    const floats = () => [...given].reduce((sum, buffer) => sum + buffer.length, 0);
+    cache.release(cache.acquire(10));
+    const slot = cache.acquire(CONTEXT);
+    expect(cache.keys(slot, 1, 1).buffer).toBe(memory.buffer);
+    expect(4 * floats()).toBe(cache.bytesInUse);
+    cache.release(slot);
+    // The keys of one layer would still fit.
+    expect(() => cache.acquire(10 * CONTEXT)).toThrow(/No memory for a KV cache/);
+    expect([floats(), cache.bytesInUse, cache.inUse]).toEqual([0, 0, 0]);
+  });
+
   test('is taken when a slot is first needed, and kept', () => {
     const cache = newCache();
     expect(cache.bytesInUse).toBe(0);

@@ -10,6 +10,9 @@ export interface KvCacheShape {
   readonly contextLength: number;
 }
 
+/** Gives memory for so many numbers. @throws when there is none */
+export type FloatAllocator = (floats: number) => Float32Array;
+
 /** Buffers are sized in multiples of this many tokens, so that sequences of similar length can use the same one. */
 const GRANULE_TOKENS = 64;
 const BYTES_PER_FLOAT = 4;
@@ -24,12 +27,15 @@ const BYTES_PER_FLOAT = 4;
  * A slot keeps its buffers when it is released, and replaces them only by larger ones.
  */
 export class KvCache {
+  readonly shape: KvCacheShape;
   readonly slots: number;
   /** Bound of `bytesInUse`: every slot at full context length. */
   readonly maxBytes: number;
   readonly #layers: number;
   readonly #kvWidth: number;
   readonly #contextLength: number;
+  readonly #allocate: FloatAllocator;
+  readonly #free: (buffer: Float32Array) => void;
   /** [slot][layer] → `[allocated, kvWidth]` */
   readonly #keys: Float32Array[][];
   readonly #values: Float32Array[][];
@@ -40,11 +46,23 @@ export class KvCache {
   readonly #length: Int32Array;
   #inUse = 0;
 
-  constructor({ slots, layers, kvWidth, contextLength }: KvCacheShape) {
+  /**
+   * @param allocate gives the buffers their memory, for instance memory that threads share
+   * @param free takes the memory of buffers that were replaced
+   */
+  constructor(
+    shape: KvCacheShape,
+    allocate: FloatAllocator = (floats) => new Float32Array(floats),
+    free: (buffer: Float32Array) => void = () => {},
+  ) {
+    const { slots, layers, kvWidth, contextLength } = shape;
+    this.shape = shape;
     this.slots = slots;
     this.#layers = layers;
     this.#kvWidth = kvWidth;
     this.#contextLength = contextLength;
+    this.#allocate = allocate;
+    this.#free = free;
     this.maxBytes = slots * contextLength * this.#bytesPerToken;
     this.#keys = Array.from({ length: slots }, () => []);
     this.#values = Array.from({ length: slots }, () => []);
@@ -136,6 +154,50 @@ export class KvCache {
     this.#length[slot] += rows;
   }
 
+  /**
+   * Copies the complete tokens from `firstToken` on into `block` `[layers, 2, tokens, kvWidth]` (keys, then values), as
+   * many as it holds.
+   *
+   * @throws RangeError if the sequence has fewer complete tokens
+   */
+  copyBlock(slot: number, firstToken: number, block: Float32Array): void {
+    this.#checkTaken(slot);
+    const tokens = this.#blockTokens(block);
+    if (!(firstToken >= 0 && firstToken + tokens <= this.#length[slot])) {
+      throw new RangeError(
+        `KV slot ${slot} has ${this.#length[slot]} complete tokens, not those from ${firstToken} to ${firstToken + tokens}.`,
+      );
+    }
+    const from = firstToken * this.#kvWidth;
+    const size = tokens * this.#kvWidth;
+    for (let layer = 0; layer < this.#layers; layer++) {
+      block.set(this.#keys[slot][layer].subarray(from, from + size), 2 * layer * size);
+      block.set(this.#values[slot][layer].subarray(from, from + size), (2 * layer + 1) * size);
+    }
+  }
+
+  /**
+   * Makes tokens `[first, end)` of a block that `copyBlock` filled the sequence's next complete tokens.
+   *
+   * @throws RangeError if the slot's capacity or the block has fewer tokens
+   */
+  appendBlock(slot: number, block: Float32Array, first: number, end: number): void {
+    this.#checkRoom(slot, end - first);
+    const tokens = this.#blockTokens(block);
+    if (!(first >= 0 && end <= tokens)) {
+      throw new RangeError(`Tokens ${first} to ${end} lie outside of a block of ${tokens}.`);
+    }
+    const width = this.#kvWidth;
+    const to = this.#length[slot] * width;
+    for (let layer = 0; layer < this.#layers; layer++) {
+      const keys = 2 * layer * tokens;
+      const values = keys + tokens;
+      this.#keys[slot][layer].set(block.subarray((keys + first) * width, (keys + end) * width), to);
+      this.#values[slot][layer].set(block.subarray((values + first) * width, (values + end) * width), to);
+    }
+    this.#length[slot] += end - first;
+  }
+
   /** View `[length + extraRows, kvWidth]` of a layer's keys; `extraRows`: those appended in the step in progress. */
   keys(slot: number, layer: number, extraRows = 0): Float32Array {
     return this.#view(this.#keys, slot, layer, extraRows);
@@ -148,6 +210,10 @@ export class KvCache {
 
   get #bytesPerToken(): number {
     return this.#layers * this.#kvWidth * 2 * BYTES_PER_FLOAT;
+  }
+
+  #blockTokens(block: Float32Array): number {
+    return Math.floor(block.length / (2 * this.#layers * this.#kvWidth));
   }
 
   #view(buffers: readonly Float32Array[][], slot: number, layer: number, extraRows: number): Float32Array {
@@ -174,17 +240,16 @@ export class KvCache {
 
   #grow(slot: number, capacityTokens: number): void {
     const tokens = Math.min(Math.ceil(capacityTokens / GRANULE_TOKENS) * GRANULE_TOKENS, this.#contextLength);
-    const allocate = () =>
-      Array.from({ length: this.#layers }, () => new Float32Array(tokens * this.#kvWidth));
-    // The old buffers go first, so that at no time more than `maxBytes` are referenced.
+    // The old buffers go first, so that at no time more than `maxBytes` are in use.
     this.#allocated[slot] = 0;
-    this.#keys[slot] = [];
-    this.#values[slot] = [];
+    this.#giveBack(slot);
     try {
-      const keys = allocate();
-      this.#values[slot] = allocate();
-      this.#keys[slot] = keys;
+      for (let layer = 0; layer < this.#layers; layer++) {
+        this.#keys[slot].push(this.#allocate(tokens * this.#kvWidth));
+        this.#values[slot].push(this.#allocate(tokens * this.#kvWidth));
+      }
     } catch (cause) {
+      this.#giveBack(slot);
       const megabytes = Math.ceil((tokens * this.#bytesPerToken) / 2 ** 20);
       throw new JanusError(
         `No memory for a KV cache of ${megabytes} MiB for one sequence: lower the number of slots or the context length.`,
@@ -192,6 +257,12 @@ export class KvCache {
       );
     }
     this.#allocated[slot] = tokens;
+  }
+
+  #giveBack(slot: number): void {
+    for (const buffers of [this.#keys[slot], this.#values[slot]]) {
+      for (const buffer of buffers.splice(0)) this.#free(buffer);
+    }
   }
 
   #checkTaken(slot: number): void {

@@ -1,45 +1,35 @@
-import type { ModelConfig } from '../../shared/model/config.ts';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { MonolithExchange } from '../exchange/monolith.ts';
-import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
 import { ExpertModel } from '../runtime/expert-model.ts';
 import { GateModel } from '../runtime/gate-model.ts';
+import { KernelExperts } from '../runtime/kernel/kernel-experts.ts';
+import type { OpenModel } from '../runtime/open-model.ts';
 import { openLocalPool, openRemotePool } from './open-pool.ts';
 import type { AttentionWorkerData } from './worker-protocol.ts';
 
 /** Opens an attention instance's way to its experts. */
-export function openExchange(
-  data: AttentionWorkerData,
-  config: ModelConfig,
-  checkpoint: Checkpoint,
-): Exchange {
+export function openExchange(data: AttentionWorkerData, model: OpenModel): Exchange {
+  const { config, weights, formats } = model;
   const shape: LayerStepShape = {
     maxRows: data.limits.tokenBudget,
     hiddenSize: config.hiddenSize,
     expertsPerToken: config.expertsPerToken,
   };
-  if (data.experts.kind === 'monolith') return openMonolith(data, config, checkpoint, shape);
+  if (data.experts.kind === 'monolith') return openMonolith(data, model, shape);
+  if (data.experts.kind === 'remote') return openRemotePool(data, data.experts, shape);
   // Experts of the same host are gated on this thread, which is the sender's side of that host.
-  const gate =
-    data.gate === 'experts' && data.experts.kind === 'local'
-      ? new GateModel(config, checkpointWeights(checkpoint))
-      : undefined;
-  return data.experts.kind === 'local'
-    ? openLocalPool(data, data.experts, shape, gate)
-    : openRemotePool(data, data.experts, shape);
+  const gate = data.gate === 'experts' ? new GateModel(config, weights) : undefined;
+  const assistant = data.kernels && new KernelExperts(config, formats, data.kernels.source);
+  return openLocalPool(data, data.experts, shape, gate, assistant);
 }
 
 function openMonolith(
   data: AttentionWorkerData,
-  config: ModelConfig,
-  checkpoint: Checkpoint,
+  { config, weights, formats }: OpenModel,
   shape: LayerStepShape,
 ): Exchange {
-  const experts = new ExpertModel(config, checkpointWeights(checkpoint), {
-    weightForm: data.model.weightForm,
-  });
+  const experts = new ExpertModel(config, weights, formats, data.kernels?.source);
   for (let layer = 0; layer < config.layers; layer++) {
     for (let expert = 0; expert < config.experts; expert++) experts.load(layer, expert);
   }

@@ -15,7 +15,7 @@ import type { ExpertLink } from '../exchange/link.ts';
 import { RedisAnswers, RedisLink } from '../exchange/redis-link.ts';
 import { RedisRelay } from '../exchange/redis-relay.ts';
 import { RoundExchange, RoundRows } from '../exchange/round-exchange.ts';
-import { SharedMemoryLink } from '../exchange/shared-memory-link.ts';
+import { type Assistant, SharedMemoryLink } from '../exchange/shared-memory-link.ts';
 import { SocketLink } from '../exchange/socket-link.ts';
 import type { GateModel } from '../runtime/gate-model.ts';
 import { DEFAULT_TRACE_SAMPLING, TraceSampler } from './trace-sampler.ts';
@@ -37,12 +37,14 @@ function commonOptions(data: AttentionWorkerData, pool: LocalPool | RemotePool, 
  * Opens the exchange of an attention instance whose experts are all on its host.
  *
  * @param gate routes on the experts' side, where they gate
+ * @param assistant computes experts on this thread, beside their instances
  */
 export function openLocalPool(
   data: AttentionWorkerData,
   pool: LocalPool,
   shape: LayerStepShape,
   gate: GateModel | undefined,
+  assistant: Assistant | undefined,
 ): Exchange {
   const { placement, shared, lane, overdueAfterMs } = pool;
   const step = openLane(shared, lane);
@@ -53,6 +55,8 @@ export function openLocalPool(
     placement,
     wait: 'block',
     overdueAfterMs,
+    spinMs: data.kernels?.team.spinMs ?? 0,
+    ...(assistant && { assistant }),
     ...(gate && { gate: (...routing: Parameters<GateModel['route']>) => gate.route(...routing) }),
   });
   const instances = placement.instances.map((instance) => instance.id);

@@ -53,6 +53,8 @@ export class Sequence implements StepSequence {
   readonly tokens: number[];
   /** Number of tokens whose keys and values are in the KV cache. */
   computed = 0;
+  /** Prompt tokens among them that were not computed for this sequence, but kept from an earlier one. */
+  cachedTokens = 0;
   readonly #endIds: ReadonlySet<number>;
   readonly #tools: SequenceTools;
 
@@ -84,6 +86,12 @@ export class Sequence implements StepSequence {
   /** 0 while decoding: then the only pending token is the last one sampled. */
   get pendingPromptTokens(): number {
     return this.completionTokens > 0 && this.pending === 1 ? 0 : this.pending;
+  }
+
+  /** Counts `tokens` more as computed that came from the prefix cache. */
+  reuse(tokens: number): void {
+    this.cachedTokens += Math.max(0, Math.min(this.promptTokens - this.computed, tokens));
+    this.computed += tokens;
   }
 
   /** Samples the next token from `logits` `[V]`. @throws JanusError when the logits are not numbers */

@@ -7,6 +7,8 @@ import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { ExchangeCounters, ExchangeStatistics } from '../exchange/exchange.ts';
 import type { ExchangeMode } from '../exchange/exchange-options.ts';
 import type { SharedExchange } from '../exchange/lane-memory.ts';
+import type { AttentionSizes } from '../runtime/kernel/attention-layout.ts';
+import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import type { TraceMemory } from './trace-sampler.ts';
 
@@ -51,6 +53,26 @@ export interface AttentionLimits extends StepLimits {
   readonly slots: number;
   /** Sequences that wait for a KV slot. */
   readonly waiting: number;
+  /** Bound of the keys and values that are kept beyond their sequences; 0 keeps none. */
+  readonly prefixCacheBytes: number;
+}
+
+/** Kernel memory of an attention instance. */
+export interface AttentionKernels {
+  readonly source: KernelSource;
+  readonly team: TeamSource;
+  /** Null where its matrices are f32, which ONNX Runtime computes; its thread then only helps with experts. */
+  readonly computes:
+    | (AttentionSizes & {
+        /** Where its weights and buffers go, and its KV cache. */
+        readonly offset: number;
+        readonly bytes: number;
+        readonly cacheOffset: number;
+        readonly cacheBytes: number;
+        /** Number of its board in the team. */
+        readonly board: number;
+      })
+    | null;
 }
 
 /** What the thread of an attention instance is started with. */
@@ -61,6 +83,8 @@ export interface AttentionWorkerData {
   readonly limits: AttentionLimits;
   readonly experts: ExpertSource;
   readonly gate: GatePlacement;
+  /** Absent where ONNX Runtime computes everything. */
+  readonly kernels?: AttentionKernels;
   /** Window of routing results that the host stores. */
   readonly trace: TraceMemory;
   /** One 32-bit word: steps since the start, for those who cannot wait for a report. */
@@ -85,6 +109,9 @@ export interface AttentionStatistics {
   readonly waiting: number;
   readonly links: readonly ExchangeStatistics[];
   readonly exchange: ExchangeCounters;
+  readonly steps: number;
+  /** Milliseconds of each of `PHASES` since the start. */
+  readonly phasesMs: readonly number[];
 }
 
 export type AttentionReport =

@@ -22,12 +22,37 @@ export class GroupRunner {
     this.#gatheredBytes = Buffer.from(this.#gathered.buffer);
   }
 
-  /** Runs all groups of `instance`; returns the number of its activated experts. */
-  run(lane: Lane, instance: number): number {
+  /** Runs all groups of `instance`. */
+  run(lane: Lane, instance: number): void {
     const first = lane.groups.instanceStart[instance]!;
-    const end = lane.groups.instanceStart[instance + 1]!;
-    for (let group = first; group < end; group++) this.#runGroup(lane, group);
-    return end - first;
+    const groups = groupsOf(lane, instance);
+    for (let group = first; group < first + groups; group++) this.#runGroup(lane, group);
+  }
+
+  /**
+   * Runs those groups of the share of `instance`, at `index` on its host, that nobody else has taken; the last one that is
+   * done, here or elsewhere, answers the request.
+   * @returns number of groups that were run here
+   */
+  runShare(lane: Lane, index: number, instance: number, request: number): number {
+    const first = lane.groups.instanceStart[instance]!;
+    const groups = groupsOf(lane, instance);
+    let taken = 0;
+    for (
+      let group = lane.takeGroup(index, request, groups);
+      group >= 0;
+      group = lane.takeGroup(index, request, groups)
+    ) {
+      let failure: string | undefined;
+      try {
+        this.#runGroup(lane, first + group);
+      } catch (error) {
+        failure = error instanceof Error ? error.message : String(error);
+      }
+      lane.finishGroup(index, request, failure);
+      taken++;
+    }
+    return taken;
   }
 
   /** The rows of one expert lie anywhere in `hidden`, but next to each other in `outputs`. */
@@ -53,4 +78,9 @@ export class GroupRunner {
     }
     return this.#gathered.subarray(0, rows * hiddenSize);
   }
+}
+
+/** Activated experts in the share of `instance`. */
+export function groupsOf(lane: Lane, instance: number): number {
+  return lane.groups.instanceStart[instance + 1]! - lane.groups.instanceStart[instance]!;
 }

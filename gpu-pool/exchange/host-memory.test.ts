@@ -5,23 +5,30 @@ import { HostMemory } from './host-memory.ts';
 test('counts per instance the layer steps, and the mean and maximum of activated experts', () => {
   const memory = new HostMemory(4, 2);
   const sameMemory = new HostMemory(4, 2, memory.buffer);
-  expect(memory.counters(5)).toEqual({ layerSteps: 0, meanActivated: 0, maxActivated: 0 });
-  for (const activated of [3, 9, 0]) sameMemory.count(5, activated);
-  expect(memory.counters(5)).toEqual({ layerSteps: 3, meanActivated: 4, maxActivated: 9 });
-  expect(memory.counters(4)).toEqual({ layerSteps: 0, meanActivated: 0, maxActivated: 0 });
+  const nothing = { layerSteps: 0, meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 };
+  expect(memory.counters(5)).toEqual(nothing);
+  for (const activated of [3, 9, 0]) sameMemory.count(5, activated, activated - 1, 0.5);
+  expect(memory.counters(5)).toEqual({
+    layerSteps: 3,
+    meanActivated: 4,
+    maxActivated: 9,
+    groups: 9,
+    groupsMs: 1.5,
+  });
+  expect(memory.counters(4)).toEqual(nothing);
 });
 
 test('keeps the mean right beyond 2^32 activations', () => {
   const memory = new HostMemory(0, 1);
-  for (let i = 0; i < 5; i++) memory.count(0, 2 ** 30);
-  expect(memory.counters(0)).toEqual({ layerSteps: 5, meanActivated: 2 ** 30, maxActivated: 2 ** 30 });
+  for (let i = 0; i < 5; i++) memory.count(0, 2 ** 30, 1, 0.5);
+  expect(memory.counters(0)).toMatchObject({ layerSteps: 5, meanActivated: 2 ** 30, maxActivated: 2 ** 30 });
 });
 
 test('shows the life sign of each instance, and counting and ringing do not touch it', () => {
   const memory = new HostMemory(0, 2);
   memory.setAlive(1, true);
   memory.ring(1);
-  memory.count(1, 7);
+  memory.count(1, 7, 2, 3.5);
   expect([memory.isAlive(0), memory.isAlive(1)]).toEqual([false, true]);
   memory.setAlive(1, false);
   expect(memory.isAlive(1)).toBe(false);

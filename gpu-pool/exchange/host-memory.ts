@@ -14,12 +14,17 @@ const DOUBLES_PER_INSTANCE = WORDS_PER_INSTANCE / 2;
 const LAYER_STEPS = 1;
 const ACTIVATED_SUM = 2;
 const ACTIVATED_MAX = 3;
+const GROUPS = 4;
+const GROUPS_MS = 5;
 
 /** What an expert instance counted since its start. */
 export interface InstanceCounters {
   readonly layerSteps: number;
   readonly meanActivated: number;
   readonly maxActivated: number;
+  /** Groups of rows of one expert that its thread computed, and the milliseconds that they took. */
+  readonly groups: number;
+  readonly groupsMs: number;
 }
 
 /** The doorbells, life signs and counters of the expert instances of one host, over one SharedArrayBuffer. */
@@ -72,12 +77,18 @@ export class HostMemory {
     return (instance - this.firstInstance) * DOUBLES_PER_INSTANCE + counter;
   }
 
-  /** Called by the instance itself after each layer step, with the number of its activated experts. */
-  count(instance: number, activated: number): void {
+  /**
+   * Called by the instance itself after each layer step.
+   * @param activated experts of its share
+   * @param groups of them that its own thread computed, in `tookMs`
+   */
+  count(instance: number, activated: number, groups: number, tookMs: number): void {
     const counters = this.#doubles;
     const max = this.#counter(instance, ACTIVATED_MAX);
     counters[this.#counter(instance, LAYER_STEPS)]! += 1;
     counters[this.#counter(instance, ACTIVATED_SUM)]! += activated;
+    counters[this.#counter(instance, GROUPS)]! += groups;
+    counters[this.#counter(instance, GROUPS_MS)]! += tookMs;
     if (activated > counters[max]!) counters[max] = activated;
   }
 
@@ -88,6 +99,8 @@ export class HostMemory {
       layerSteps,
       meanActivated: layerSteps === 0 ? 0 : read(ACTIVATED_SUM) / layerSteps,
       maxActivated: read(ACTIVATED_MAX),
+      groups: read(GROUPS),
+      groupsMs: read(GROUPS_MS),
     };
   }
 }

@@ -1,9 +1,16 @@
-import { type ExpertCompute, GroupRunner } from './group-runner.ts';
+import { type ExpertCompute, GroupRunner, groupsOf } from './group-runner.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Lane } from './lane.ts';
 
 /** An idle instance wakes this often to look for control messages that were posted without ringing. */
 const IDLE_WAIT_MS = 1_000;
+
+export interface LaneServerOptions {
+  /** Called while no layer step waits: what else the thread can do for its host. */
+  readonly help?: () => void;
+  /** Time to look for the next ring before the thread is put to sleep; 0 where there are more threads than processors. */
+  readonly spinMs?: number;
+}
 
 /**
  * The instance side of the lanes of one host: takes each layer step that asks for this instance, runs its groups and
@@ -18,6 +25,9 @@ export class LaneServer {
   readonly #runner: GroupRunner;
   /** Version of the placement whose experts are loaded; steps of another version are answered `stale`. */
   readonly #placementVersion: number;
+  /** Number of the last request that was served in each lane. */
+  readonly #served: Int32Array;
+  readonly #options: LaneServerOptions;
 
   constructor(
     memory: HostMemory,
@@ -25,7 +35,10 @@ export class LaneServer {
     instance: number,
     placementVersion: number,
     compute: ExpertCompute,
+    options: LaneServerOptions = {},
   ) {
+    this.#options = options;
+    this.#served = new Int32Array(lanes.length);
     this.#memory = memory;
     this.#lanes = lanes;
     this.#instance = instance;
@@ -41,28 +54,40 @@ export class LaneServer {
       // Read before looking for work: a ring after this line makes the wait below return at once.
       const seen = this.#memory.rings(this.#instance);
       if (control() === 'stop') return;
-      for (const lane of this.#lanes) {
-        if (lane.owes(this.#index)) this.#serve(lane);
+      for (let i = 0; i < this.#lanes.length; i++) {
+        if (this.#lanes[i]!.owes(this.#index)) this.#serve(i);
       }
-      this.#memory.waitForRing(this.#instance, seen, IDLE_WAIT_MS);
+      this.#options.help?.();
+      if (!this.#spin(seen)) this.#memory.waitForRing(this.#instance, seen, IDLE_WAIT_MS);
     }
   }
 
-  #serve(lane: Lane): void {
+  /** Looks for a ring for a short time, which is cheaper than to be woken; returns whether it came. */
+  #spin(seen: number): boolean {
+    const { spinMs = 0 } = this.#options;
+    if (spinMs === 0) return false;
+    const untilMs = performance.now() + spinMs;
+    while (this.#memory.rings(this.#instance) === seen) {
+      if (performance.now() > untilMs) return false;
+    }
+    return true;
+  }
+
+  #serve(index: number): void {
+    const lane = this.#lanes[index]!;
     const request = lane.request(this.#index);
+    // The sender still computes a group of this share.
+    if (this.#served[index] === request) return;
+    this.#served[index] = request;
     if (lane.placementVersion !== this.#placementVersion) {
       lane.answerStale(this.#index, request, this.#placementVersion);
       return;
     }
-    let activated: number;
-    try {
-      activated = this.#runner.run(lane, this.#instance);
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      lane.answerFailed(this.#index, request, message);
-      return;
-    }
-    lane.answer(this.#index, request);
-    this.#memory.count(this.#instance, activated);
+    const activated = groupsOf(lane, this.#instance);
+    const startedAtMs = performance.now();
+    const groups = this.#runner.runShare(lane, this.#index, this.#instance, request);
+    // An empty share has no last group.
+    if (activated === 0) lane.answer(this.#index, request);
+    this.#memory.count(this.#instance, activated, groups, performance.now() - startedAtMs);
   }
 }

@@ -38,7 +38,7 @@ describe('a lane', () => {
 
   test('is owed a share from the request to the answer, by the instance that was asked only', () => {
     const { sender, instance } = openBoth();
-    sender.ask(1);
+    sender.ask(1, 1);
     expect([instance.owes(0), instance.owes(1), sender.anyOwed]).toEqual([false, true, true]);
     instance.answer(1, instance.request(1));
     expect([sender.owes(1), sender.anyOwed, sender.outcome(1)]).toEqual([false, false, Outcome.done]);
@@ -46,12 +46,12 @@ describe('a lane', () => {
 
   test('drops an answer that comes twice', () => {
     const { sender, instance } = openBoth();
-    sender.ask(0);
+    sender.ask(0, 1);
     const request = instance.request(0);
     instance.answer(0, request);
     instance.answerFailed(0, request, 'too late');
     expect([sender.owes(0), sender.outcome(0)]).toEqual([false, Outcome.done]);
-    sender.ask(0);
+    sender.ask(0, 1);
     instance.answer(0, request);
     expect(sender.owes(0)).toBe(true);
     instance.answer(0, instance.request(0));
@@ -66,7 +66,7 @@ describe('a lane', () => {
     const words = new Int32Array(sender.memory.step);
     words.fill(0x7fff_fffe, 32, 34);
     for (let i = 0; i < 4; i++) {
-      sender.ask(0);
+      sender.ask(0, 1);
       expect(instance.owes(0)).toBe(true);
       instance.answer(0, instance.request(0));
       expect(sender.owes(0)).toBe(false);
@@ -76,22 +76,22 @@ describe('a lane', () => {
 
   test('does not wait for an instance that is forgiven', () => {
     const { sender, instance } = openBoth();
-    sender.ask(0);
+    sender.ask(0, 1);
     sender.forgive(0);
     expect(sender.owes(0)).toBe(false);
-    sender.ask(0);
+    sender.ask(0, 1);
     expect(instance.owes(0)).toBe(true);
   });
 
   test('keeps apart what two instances failed with', () => {
     const { sender, instance } = openBoth();
-    sender.ask(0);
-    sender.ask(1);
+    sender.ask(0, 1);
+    sender.ask(1, 1);
     instance.answerFailed(0, instance.request(0), 'a longer message – with a dash');
     instance.answerFailed(1, instance.request(1), 'short');
     expect([sender.failure(0), sender.failure(1)]).toEqual(['a longer message – with a dash', 'short']);
     expect(sender.outcome(1)).toBe(Outcome.failed);
-    sender.ask(0);
+    sender.ask(0, 1);
     instance.answerFailed(0, instance.request(0), 'x'.repeat(10_000));
     expect(sender.failure(0)).toMatch(/^x{100,1000}$/);
     expect(sender.failure(1)).toBe('short');
@@ -99,15 +99,15 @@ describe('a lane', () => {
 
   test('tells which placement a refusing instance holds', () => {
     const { sender, instance } = openBoth();
-    sender.ask(1);
+    sender.ask(1, 1);
     instance.answerStale(1, instance.request(1), 12);
     expect([sender.outcome(1), sender.heldVersion(1)]).toEqual([Outcome.stale, 12]);
   });
 
   test('wakes its sender with the last share, not with each', () => {
     const { sender, instance } = openBoth();
-    sender.ask(0);
-    sender.ask(1);
+    sender.ask(0, 1);
+    sender.ask(1, 1);
     const seen = sender.wakeUps;
     instance.answer(0, instance.request(0));
     expect(sender.wakeUps).toBe(seen);
@@ -116,5 +116,44 @@ describe('a lane', () => {
     // Both kinds of wait return at once when something happened since the sender looked.
     sender.wait(seen, 60_000);
     expect(sender.waitAsync(seen, 60_000)).toBeUndefined();
+  });
+
+  test('hands out each group of a share once, and answers with the last one', () => {
+    const { sender, instance } = openBoth();
+    sender.ask(0, 3);
+    const request = sender.request(0);
+    const taken = [sender.takeGroup(0, request, 3), instance.takeGroup(0, request, 3)];
+    expect([...taken, sender.takeGroup(0, request, 3), instance.takeGroup(0, request, 3)]).toEqual([
+      0, 1, 2, -1,
+    ]);
+    instance.finishGroup(0, request);
+    sender.finishGroup(0, request);
+    expect(sender.owes(0)).toBe(true);
+    instance.finishGroup(0, request);
+    expect([sender.owes(0), sender.outcome(0)]).toEqual([false, Outcome.done]);
+    // Who comes late with the number of an old request gets nothing of the next.
+    sender.ask(0, 2);
+    expect(instance.takeGroup(0, request, 3)).toBe(-1);
+    expect(instance.takeGroup(0, instance.request(0), 2)).toBe(0);
+  });
+
+  test('a share of which one group failed fails when its last group is done, with the first message', () => {
+    const { sender, instance } = openBoth();
+    sender.ask(1, 2);
+    const request = instance.request(1);
+    instance.takeGroup(1, request, 2);
+    sender.takeGroup(1, request, 2);
+    instance.finishGroup(1, request, 'no such expert');
+    expect(sender.owes(1)).toBe(true);
+    sender.finishGroup(1, request, 'neither');
+    expect([sender.owes(1), sender.outcome(1), sender.failure(1)]).toEqual([
+      false,
+      Outcome.failed,
+      'no such expert',
+    ]);
+    sender.ask(1, 1);
+    sender.takeGroup(1, sender.request(1), 1);
+    sender.finishGroup(1, sender.request(1));
+    expect(sender.outcome(1)).toBe(Outcome.done);
   });
 });

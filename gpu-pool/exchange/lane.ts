@@ -20,6 +20,12 @@ const ASKED = 0;
 const ANSWERED = 1;
 const OUTCOME = 2;
 const HELD_VERSION = 3;
+/** Low bits of the request's number, and the group of the share that is handed out next. */
+const NEXT_GROUP = 4;
+const UNFINISHED_GROUPS = 5;
+const SHARE_FAILED = 6;
+const GROUP_BITS = 12;
+const GROUP_MASK = 2 ** GROUP_BITS - 1;
 
 /** How one instance's share of a layer step ended. */
 export const Outcome = { done: 0, stale: 1, failed: 2 } as const;
@@ -53,6 +59,9 @@ export interface LaneOptions {
  * instance owes its share, and it alone may write to its part of `outputs`; the sender asks it again only when it owes
  * nothing. So a late share can never fall into a later step, and the numbers may wrap round. Only these words are atomic:
  * the arrays are ordered by them, written before the store and read after the load.
+ *
+ * The groups of a share are handed out one by one, so that a sender whose thread has nothing else to do can compute some of
+ * them itself; whoever finishes the last one answers.
  *
  * Rows are grouped by expert, the groups by instance (`RowGroups`), so an instance's output is one range of `outputs`.
  */
@@ -143,9 +152,41 @@ export class Lane implements LayerStep {
     return HEAD_WORDS + index * LINE_WORDS + word;
   }
 
-  /** Sender: asks the instance at `index` of the host, which owes nothing, for its share of the step in the lane. */
-  ask(index: number): void {
+  /**
+   * Sender: asks the instance at `index` of the host, which owes nothing, for its share of the step in the lane.
+   *
+   * @param groups number of groups of the share
+   */
+  ask(index: number, groups: number): void {
+    const request = this.request(index) + 1;
+    this.#control[this.#word(index, SHARE_FAILED)] = 0;
+    Atomics.store(this.#control, this.#word(index, UNFINISHED_GROUPS), groups);
+    Atomics.store(this.#control, this.#word(index, NEXT_GROUP), request << GROUP_BITS);
     Atomics.add(this.#control, this.#word(index, ASKED), 1);
+  }
+
+  /** Takes the next of the `groups` groups of a share; returns its position in the share, or -1 where all are taken. */
+  takeGroup(index: number, request: number, groups: number): number {
+    const word = this.#word(index, NEXT_GROUP);
+    for (;;) {
+      const seen = Atomics.load(this.#control, word);
+      const group = seen & GROUP_MASK;
+      if (group >= groups || seen - group !== request << GROUP_BITS) return -1;
+      if (Atomics.compareExchange(this.#control, word, seen, seen + 1) === seen) return group;
+    }
+  }
+
+  /**
+   * Says that a group that was taken is done, or with `failure` that it could not be computed. The last group of a share
+   * answers the request.
+   */
+  finishGroup(index: number, request: number, failure?: string): void {
+    if (failure !== undefined && Atomics.exchange(this.#control, this.#word(index, SHARE_FAILED), 1) === 0) {
+      this.#writeFailure(index, failure);
+    }
+    if (Atomics.sub(this.#control, this.#word(index, UNFINISHED_GROUPS), 1) !== 1) return;
+    const failed = Atomics.load(this.#control, this.#word(index, SHARE_FAILED)) !== 0;
+    if (this.#isOpen(index, request)) this.#close(index, request, failed ? Outcome.failed : Outcome.done);
   }
 
   /** True while the instance at `index` owes the sender its share. */
@@ -182,10 +223,14 @@ export class Lane implements LayerStep {
   /** Instance: says that its share could not be computed. */
   answerFailed(index: number, request: number, message: string): void {
     if (!this.#isOpen(index, request)) return;
+    this.#writeFailure(index, message);
+    this.#close(index, request, Outcome.failed);
+  }
+
+  #writeFailure(index: number, message: string): void {
     const text = this.#failures.subarray(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
     text.fill(0);
     text.set(new TextEncoder().encode(message).subarray(0, FAILURE_TEXT_BYTES));
-    this.#close(index, request, Outcome.failed);
   }
 
   #isOpen(index: number, request: number): boolean {

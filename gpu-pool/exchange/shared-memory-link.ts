@@ -8,6 +8,7 @@ import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
 import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { Combiner } from './combine.ts';
+import { GroupRunner, groupsOf } from './group-runner.ts';
 import type { HostMemory } from './host-memory.ts';
 import { type Lane, Outcome } from './lane.ts';
 import {
@@ -32,8 +33,20 @@ export interface SharedMemoryLinkOptions {
   readonly wait: 'block' | 'yield';
   /** An instance that is alive but silent for this long ends the step with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
+  /** Computes experts of this host on the sender's thread, which has nothing else to do meanwhile; absent where it cannot. */
+  readonly assistant?: Assistant;
+  /** Time to look for the answers before the thread is put to sleep. */
+  readonly spinMs?: number;
   /** Routes steps that were sent without a routing; absent where the attention side always gates. */
   readonly gate?: Gate;
+}
+
+/** Computes experts that other threads loaded. */
+export interface Assistant {
+  /** True where it can compute the experts of `layer`. */
+  computes(layer: number): boolean;
+  /** From `input` `[M, H]` to `output` `[M, H]`. */
+  run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void;
 }
 
 /** Picks experts for the rows of a layer: from hidden `[T, H]` to ids and weights `[T, k]`. */
@@ -62,6 +75,7 @@ export class SharedMemoryLink implements ExpertLink {
   readonly #groups: RowGroups;
   readonly #combiner: Combiner;
   readonly #indexes: readonly LayoutIndex[];
+  readonly #runner: GroupRunner | undefined;
   #busy = false;
   #closed = false;
 
@@ -73,6 +87,13 @@ export class SharedMemoryLink implements ExpertLink {
     this.#scheduler = schedulerOf(placement, lane.limits);
     this.#groups = new RowGroups(lane.limits, lane.groups);
     this.#combiner = new Combiner(lane.shape);
+    const { maxRows, hiddenSize } = lane.shape;
+    const { assistant } = options;
+    this.#runner =
+      assistant &&
+      new GroupRunner(maxRows, hiddenSize, (layer, expert, input, rows, output) =>
+        assistant.run(layer, expert, input, rows, output),
+      );
     this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
   }
 
@@ -85,6 +106,7 @@ export class SharedMemoryLink implements ExpertLink {
       if (leftover !== undefined) await leftover;
       this.#load(step);
       const asked = this.#ask();
+      if (this.#runner !== undefined) this.#assist(this.#runner);
       const waiting = this.#waitForAll();
       if (waiting !== undefined) await waiting;
       this.#checkOutcomes();
@@ -181,6 +203,17 @@ export class SharedMemoryLink implements ExpertLink {
     this.#groups.group(lane.expertIds, instanceOf, lane.rows, topK, instanceOfPair);
   }
 
+  /** Takes groups of the shares that were asked for, beside the instances themselves. */
+  #assist(runner: GroupRunner): void {
+    const { lane } = this;
+    const { memory, assistant } = this.#options;
+    if (!assistant!.computes(lane.layer)) return;
+    for (let index = 0; index < memory.instances; index++) {
+      if (!this.#isNeeded(index)) continue;
+      runner.runShare(lane, index, memory.firstInstance + index, lane.request(index));
+    }
+  }
+
   /** Asks every instance of the host that has an activated expert; returns how many. */
   #ask(): number {
     const { lane } = this;
@@ -194,7 +227,7 @@ export class SharedMemoryLink implements ExpertLink {
     let asked = 0;
     for (let index = 0; index < memory.instances; index++) {
       if (!this.#isNeeded(index)) continue;
-      lane.ask(index);
+      lane.ask(index, groupsOf(lane, memory.firstInstance + index));
       memory.ring(memory.firstInstance + index);
       asked++;
     }
@@ -224,6 +257,8 @@ export class SharedMemoryLink implements ExpertLink {
     if (!this.lane.anyOwed) return undefined;
     if (this.#options.wait === 'yield') return this.#yieldForAll();
     const startedAtMs = performance.now();
+    const spinUntilMs = startedAtMs + (this.#options.spinMs ?? 0);
+    while (this.lane.anyOwed && performance.now() < spinUntilMs);
     for (;;) {
       const seen = this.lane.wakeUps;
       if (!this.#stillOwed(startedAtMs)) return undefined;

@@ -4,6 +4,7 @@ import type { ExpertInstanceRecord, InstanceState } from '../../shared/protocol/
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { HostMemory } from '../exchange/host-memory.ts';
 import { openHostMemory, openLane, type SharedExchange } from '../exchange/lane-memory.ts';
+import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
 
@@ -16,6 +17,10 @@ export interface ExpertWorkerData {
   /** Per layer the experts to load. */
   readonly experts: readonly (readonly number[])[];
   readonly placementVersion: number;
+  /** Absent where ONNX Runtime computes everything. */
+  readonly kernels?: KernelSource;
+  /** Absent where nobody of this host asks for help. */
+  readonly team?: TeamSource;
 }
 
 export type ExpertWorkerMessage =
@@ -44,6 +49,7 @@ export class ExpertInstance {
     model: ModelSource,
     shared: SharedExchange,
     onLost: (instance: number) => void,
+    kernels?: { readonly source: KernelSource; readonly team: TeamSource },
   ) {
     this.id = id;
     this.slots = placement.capacity;
@@ -55,6 +61,7 @@ export class ExpertInstance {
       instance: id,
       experts: placement.layers.map((layout) => layout.slots[id]!),
       placementVersion: placement.version,
+      ...(kernels && { kernels: kernels.source, team: kernels.team }),
     };
     keepTelemetryOff();
     this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), { workerData: data });
@@ -79,8 +86,8 @@ export class ExpertInstance {
   }
 
   record(): ExpertInstanceRecord {
-    const { meanActivated, maxActivated } = this.#memory.counters(this.id);
-    return { id: this.id, state: this.state, slots: this.slots, meanActivated, maxActivated };
+    const { layerSteps: _, ...counters } = this.#memory.counters(this.id);
+    return { id: this.id, state: this.state, slots: this.slots, ...counters };
   }
 
   /** Lets every sender that waits for this instance see that it has ended. */

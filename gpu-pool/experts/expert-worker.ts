@@ -1,24 +1,43 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { loadModelFolder } from '../checkpoint/model-folder.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
-import { LaneServer } from '../exchange/lane-server.ts';
-import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
+import { LaneServer, type LaneServerOptions } from '../exchange/lane-server.ts';
+import { loadKernels } from '../kernels/kernels.ts';
 import { ExpertModel } from '../runtime/expert-model.ts';
+import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
+import { kernelTasks } from '../runtime/kernel/kernel-tasks.ts';
+import { openModel } from '../runtime/open-model.ts';
+import { TeamBoard } from '../team/team-board.ts';
 import type { ExpertWorkerData, ExpertWorkerMessage } from './expert-instance.ts';
 
 /** Thread of one expert instance: loads the experts of its slots, then serves the lanes of its host until told to stop. */
-const { model, shared, instance, experts, placementVersion } = workerData as ExpertWorkerData;
+const data = workerData as ExpertWorkerData;
+const { shared, instance, placementVersion } = data;
 const port = parentPort!;
 const say = (message: ExpertWorkerMessage): void => port.postMessage(message);
 
 function load(): ExpertModel {
-  const { config, checkpoint } = loadModelFolder(model.folder);
-  const loaded = new ExpertModel(config, checkpointWeights(checkpoint), { weightForm: model.weightForm });
-  for (const [layer, ids] of experts.entries()) {
+  const { config, weights, formats, close } = openModel(data.model);
+  const loaded = new ExpertModel(config, weights, formats, data.kernels);
+  for (const [layer, ids] of data.experts.entries()) {
     for (const expert of ids) loaded.load(layer, expert);
   }
-  checkpoint.close();
+  close();
   return loaded;
+}
+
+/** Between layer steps, the first instances of a host help its attention instances. */
+function helpOptions(kernels: KernelSource | undefined, team: TeamSource | undefined): LaneServerOptions {
+  if (kernels === undefined || team === undefined) return {};
+  const { spinMs, helpers } = team;
+  if (instance - shared.firstInstance >= helpers) return { spinMs };
+  const run = kernelTasks(loadKernels(kernels.memory, kernels.module), kernels.memory, kernels.scratch);
+  const boards = team.boards.map((buffer) => new TeamBoard(buffer));
+  return {
+    spinMs,
+    help: () => {
+      for (const board of boards) board.help(run);
+    },
+  };
 }
 
 try {
@@ -32,6 +51,7 @@ try {
     instance,
     placementVersion,
     (layer, expert, input, rows, output) => experts.run(layer, expert, input, rows, output),
+    helpOptions(data.kernels, data.team),
   );
   memory.setAlive(instance, true);
   say({ kind: 'ready', loadedBytes: experts.loadedBytes, loadMs: performance.now() - startedAt });

@@ -12,6 +12,7 @@ import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-
 import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
 import type { ExchangeStatistics } from '../exchange/exchange.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import type { KernelPlan } from './kernel-plan.ts';
 import { RequestConsumer } from './request-consumer.ts';
 import { TokenStreamWriter } from './token-stream-writer.ts';
 import { startTraceStoring } from './trace-store.ts';
@@ -27,6 +28,8 @@ export interface AttentionPoolOptions {
   readonly traceShape: TraceShape;
   /** Way to the experts of the attention instance at `index`. */
   readonly experts: (index: number) => ExpertSource;
+  /** Null where ONNX Runtime computes everything. */
+  readonly kernels: KernelPlan | null;
   readonly onLost: (instance: string, index: number) => void;
 }
 
@@ -56,7 +59,9 @@ export class AttentionPool {
     const instances = Array.from({ length: options.instances }, (_, index) => {
       const experts = options.experts(index);
       const trace = allocateTraceMemory(options.traceShape, DEFAULT_TRACE_SAMPLING.windowRows);
-      const data = { id: `${host}-${index}`, model, limits, experts, gate: options.gate, trace };
+      const common = { id: `${host}-${index}`, model, limits, experts, gate: options.gate, trace };
+      const kernels = options.kernels?.attention(index);
+      const data = { ...common, ...(kernels && { kernels }) };
       return new AttentionInstance(
         data,
         (events) => writer.write(events),

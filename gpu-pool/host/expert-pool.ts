@@ -5,6 +5,7 @@ import type { LaneOptions } from '../exchange/lane.ts';
 import { allocateSharedExchange, type SharedExchange } from '../exchange/lane-memory.ts';
 import { ExpertInstance } from '../experts/expert-instance.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import type { KernelPlan } from './kernel-plan.ts';
 
 /** The expert instances of one host under one placement, and the memory through which they are reached. */
 export class ExpertPool {
@@ -19,6 +20,7 @@ export class ExpertPool {
   /**
    * Starts the instances that `placement` gives to `host` and loads their experts.
    *
+   * @param kernels null where ONNX Runtime computes everything
    * @param senders number of lanes: attention instances of this host, and endpoints of remote links
    * @throws JanusError when an instance cannot load its experts; then none is left running
    */
@@ -29,6 +31,7 @@ export class ExpertPool {
     shape: LaneOptions['shape'],
     senders: number,
     onLost: (instance: number) => void,
+    kernels: KernelPlan | null = null,
   ): Promise<ExpertPool> {
     const ids = placement.instances
       .filter((instance) => instance.host === host)
@@ -42,7 +45,9 @@ export class ExpertPool {
       experts: placement.experts,
     };
     const shared = allocateSharedExchange(host, ids[0]!, laneOptions, senders);
-    const instances = ids.map((id) => new ExpertInstance(id, placement, model, shared, onLost));
+    const instances = ids.map(
+      (id, index) => new ExpertInstance(id, placement, model, shared, onLost, kernels?.expert(index)),
+    );
     const pool = new ExpertPool(shared, instances);
     const loaded = await Promise.allSettled(instances.map((instance) => instance.ready));
     const failed = loaded.find((result) => result.status === 'rejected');

@@ -2,10 +2,15 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
 import type { SchedulerName } from '../../shared/scheduler/scheduling.ts';
+import { DEFAULT_PREFIX_CACHE_BYTES } from '../attention/prefix-cache.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
 import type { ExchangeOptions } from '../exchange/exchange-options.ts';
 import { ROUND_INSTANCE_LIMIT } from '../exchange/host-round.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+
+/** Who computes what is kept in blocks; `auto`: the kernels where they can. */
+export const KERNEL_CHOICES = ['auto', 'wasm', 'onnx'] as const;
+export type KernelChoice = (typeof KERNEL_CHOICES)[number];
 
 /** How one host process is to be started. */
 export interface HostOptions {
@@ -28,6 +33,7 @@ export interface HostOptions {
   readonly scheduler: SchedulerName;
   readonly limits: AttentionLimits;
   readonly exchange: ExchangeOptions;
+  readonly kernels: KernelChoice;
 }
 
 /** Rows per step: prefill of this many tokens keeps decode steps short on two cores. */
@@ -41,6 +47,7 @@ export const DEFAULT_LIMITS: AttentionLimits = {
   largestChunk: DEFAULT_TOKEN_BUDGET,
   slots: DEFAULT_SLOTS,
   waiting: DEFAULT_WAITING,
+  prefixCacheBytes: DEFAULT_PREFIX_CACHE_BYTES,
 };
 
 /** Rows that an expert host takes at once: the payload of all attention instances of one host together. */

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { ExchangeAddress, HostRecord } from '../../shared/protocol/member.ts';
-import { loadModelFolder } from '../checkpoint/model-folder.ts';
-import { verifyCheckpoint } from '../checkpoint/verify.ts';
+import { verifyModel } from '../runtime/verify-model.ts';
+import type { WeightFormats } from '../runtime/weights.ts';
 import type { AttentionPool } from './attention-pool.ts';
 import type { ExpertPool } from './expert-pool.ts';
 import { checkHostOptions, type HostOptions } from './host-options.ts';
@@ -23,6 +23,8 @@ export class Host {
   readonly id: string;
   readonly options: HostOptions;
   readonly config: ModelConfig;
+  /** In which form its weights are computed with. */
+  readonly formats: WeightFormats;
   readonly redis: Redis;
   readonly log: (message: string) => void;
   attention: AttentionPool | undefined;
@@ -33,10 +35,11 @@ export class Host {
   readonly #closers: (() => Promise<void>)[] = [];
   #membership: Membership | undefined;
 
-  private constructor(options: HostOptions, config: ModelConfig, events: HostEvents) {
+  private constructor(options: HostOptions, config: ModelConfig, formats: WeightFormats, events: HostEvents) {
     this.id = randomBytes(4).toString('hex');
     this.options = options;
     this.config = config;
+    this.formats = formats;
     this.log = events.log;
     this.redis = new Redis(options.redisUrl, { maxRetriesPerRequest: null });
     // ioredis reconnects by itself; without a listener a broken connection would end the process.
@@ -50,13 +53,8 @@ export class Host {
    */
   static async open(options: HostOptions, events: HostEvents): Promise<Host> {
     checkHostOptions(options);
-    const { config, checkpoint } = loadModelFolder(options.model.folder);
-    try {
-      verifyCheckpoint(checkpoint, config, options.role);
-    } finally {
-      checkpoint.close();
-    }
-    const host = new Host(options, config, events);
+    const { config, formats } = verifyModel(options.model, options.role);
+    const host = new Host(options, config, formats, events);
     host.#membership = await Membership.join(host.redis, options.model.name, host.id, () => host.record());
     // Known from now on, a model that still loads is answered with 503, not with 404.
     if (options.role !== 'experts') await host.#announceModel();
@@ -107,7 +105,7 @@ export class Host {
       return records.map((record) => (record.state === 'ready' ? { ...record, state: 'loading' } : record));
     }
     if (role === 'attention') return [];
-    const counters = { meanActivated: 0, maxActivated: 0 };
+    const counters = { meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 };
     if (monolith) {
       const state = this.attention?.instances[0]?.state ?? 'starting';
       return [{ id: 0, state, slots: this.config.experts, ...counters }];

@@ -1,17 +1,18 @@
 import type { ExpertSource } from '../attention/worker-protocol.ts';
 import { AttentionPool } from './attention-pool.ts';
 import type { Host } from './host.ts';
+import type { KernelPlan } from './kernel-plan.ts';
 
 /**
  * Starts the attention instances of `host`, and shows when they take requests.
  *
  * @param experts way to the experts of the instance at `index`
- * @param onLost called with the index of an instance whose thread ended by itself
+ * @param settings `onLost` is called with the index of an instance whose thread ended by itself
  */
 export async function startAttentionPool(
   host: Host,
   experts: (index: number) => ExpertSource,
-  onLost: (index: number) => void = () => {},
+  settings: { readonly onLost?: (index: number) => void; readonly kernels?: KernelPlan | null } = {},
 ): Promise<void> {
   const { options, config } = host;
   host.attention = await AttentionPool.start({
@@ -24,8 +25,9 @@ export async function startAttentionPool(
     gate: options.gate,
     traceShape: config,
     experts,
+    kernels: settings.kernels ?? null,
     onLost: (id, index) => {
-      onLost(index);
+      settings.onLost?.(index);
       host.log(`attention instance ${id} ended unexpectedly`);
     },
   });

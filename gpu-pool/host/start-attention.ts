@@ -6,6 +6,7 @@ import { allocateRound, dropFromRound } from '../exchange/host-round.ts';
 import { RoundRows } from '../exchange/round-exchange.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
+import { planHostKernels } from './kernel-plan.ts';
 import { readMembers } from './membership.ts';
 import { missingHosts, offeredCapacity, offeredInstances, placementReady } from './placement-formation.ts';
 import { publishPlacement, readPlacement } from './placement-store.ts';
@@ -87,7 +88,13 @@ async function startUnderPlacement(host: Host, closed: () => boolean): Promise<P
       round: round && { ...round, index },
       overdueAfterMs: OVERDUE_AFTER_MS,
     }),
-    (index) => round && dropFromRound(round.memory, index),
+    {
+      ...(round && { onLost: (index: number) => dropFromRound(round.memory, index) }),
+      kernels: planHostKernels(host, {
+        expertRows: options.limits.tokenBudget,
+        attentionInstances: options.attentionInstances,
+      }),
+    },
   );
   const instances = placement.instances.length;
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${instances} expert instances`);

@@ -1,23 +1,41 @@
 import { staticPlacement } from '../../shared/placement/placement.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { capacityOf, OVERDUE_AFTER_MS } from './host-options.ts';
+import { type KernelPlan, planHostKernels } from './kernel-plan.ts';
 import { publishPlacement, readPlacement } from './placement-store.ts';
 import { startAttentionPool } from './start-attention-pool.ts';
 
 /** Starts attention and expert instances in one host, joined by shared memory, or the monolith. */
 export async function startBoth(host: Host): Promise<void> {
   const { options, config } = host;
-  const local = options.monolith ? null : await startLocalExperts(host);
-  await startAttentionPool(host, (lane) => {
-    if (local === null) return { kind: 'monolith' };
-    const { placement, experts } = local;
-    return { kind: 'local', placement, shared: experts.shared, lane, overdueAfterMs: OVERDUE_AFTER_MS };
-  });
+  if (options.monolith) await startMonolith(host);
+  else await startPools(host);
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${config.experts} experts`);
 }
 
-async function startLocalExperts(host: Host) {
+async function startMonolith(host: Host): Promise<void> {
+  const { config, options } = host;
+  const everyExpert = Array.from({ length: config.experts }, (_, expert) => expert);
+  const placement = staticPlacement({
+    version: 1,
+    model: options.model.name,
+    layers: config.layers,
+    experts: config.experts,
+    instances: [{ id: 0, host: host.id }],
+    capacity: everyExpert.length,
+    scheduling: { scheduler: options.scheduler },
+  });
+  const kernels = planHostKernels(host, {
+    placement,
+    expertRows: options.limits.tokenBudget,
+    attentionInstances: 1,
+  });
+  await startAttentionPool(host, () => ({ kind: 'monolith' }), { kernels });
+}
+
+async function startPools(host: Host): Promise<void> {
   const { options, config } = host;
   const { name: model } = options.model;
   const from = (await readPlacement(host.redis, model))?.version ?? 0;
@@ -30,6 +48,25 @@ async function startLocalExperts(host: Host) {
     capacity: capacityOf(options, config, options.expertInstances),
     scheduling: { scheduler: options.scheduler },
   });
+  const kernels = planHostKernels(host, {
+    placement,
+    expertRows: options.limits.tokenBudget,
+    attentionInstances: options.attentionInstances,
+  });
+  const experts = await startExpertPool(host, placement, kernels);
+  await publishPlacement(host.redis, placement, from);
+  const { shared } = experts;
+  const way = (lane: number) =>
+    ({ kind: 'local', placement, shared, lane, overdueAfterMs: OVERDUE_AFTER_MS }) as const;
+  await startAttentionPool(host, way, { kernels });
+}
+
+async function startExpertPool(
+  host: Host,
+  placement: Placement,
+  kernels: KernelPlan | null,
+): Promise<ExpertPool> {
+  const { options, config } = host;
   const shape = {
     maxRows: options.limits.tokenBudget,
     hiddenSize: config.hiddenSize,
@@ -42,7 +79,7 @@ async function startLocalExperts(host: Host) {
     shape,
     options.attentionInstances,
     (instance) => host.log(`expert instance ${instance} ended unexpectedly`),
+    kernels,
   );
-  await publishPlacement(host.redis, placement, from);
-  return { placement, experts: host.experts };
+  return host.experts;
 }

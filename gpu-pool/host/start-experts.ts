@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { type Placement, placementHosts } from '../../shared/scheduler/layout.ts';
-import { loadModelFolder } from '../checkpoint/model-folder.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import { RedisEndpoint } from '../exchange/redis-endpoint.ts';
 import { SharedMemoryLink } from '../exchange/shared-memory-link.ts';
 import { SocketEndpoint } from '../exchange/socket-endpoint.ts';
 import { StepServer } from '../exchange/step-server.ts';
-import { checkpointWeights } from '../runtime/checkpoint-weights.ts';
 import { GateModel } from '../runtime/gate-model.ts';
+import { openModel } from '../runtime/open-model.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { EXCHANGE_ROW_LIMIT, INSTANCE_OVERDUE_AFTER_MS } from './host-options.ts';
+import { planHostKernels } from './kernel-plan.ts';
 import { readPlacement } from './placement-store.ts';
 
 /** Pause between two looks at the placement. */
@@ -83,11 +83,11 @@ async function listen(
 
 /** The gates of all layers, on this host's own thread: they are small beside the experts. */
 function loadGate(host: Host): GateModel {
-  const { config, checkpoint } = loadModelFolder(host.options.model.folder);
+  const { config, weights, close } = openModel(host.options.model);
   try {
-    return new GateModel(config, checkpointWeights(checkpoint));
+    return new GateModel(config, weights);
   } finally {
-    checkpoint.close();
+    close();
   }
 }
 
@@ -101,8 +101,15 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
   };
   // As many lanes as instances, so that steps of several attention hosts keep all instances busy.
   const lanes = placement.instances.filter((instance) => instance.host === host.id).length;
-  const pool = await ExpertPool.start(host.id, placement, options.model, shape, lanes, (instance) =>
-    host.log(`expert instance ${instance} ended unexpectedly`),
+  const kernels = planHostKernels(host, { placement, expertRows: EXCHANGE_ROW_LIMIT });
+  const pool = await ExpertPool.start(
+    host.id,
+    placement,
+    options.model,
+    shape,
+    lanes,
+    (instance) => host.log(`expert instance ${instance} ended unexpectedly`),
+    kernels,
   );
   host.experts = pool;
   const gate = options.gate === 'experts' ? loadGate(host) : undefined;

@@ -4,6 +4,7 @@ import { AttentionModel } from './attention-model.ts';
 import { ExpertModel } from './expert-model.ts';
 import { largestDifference } from './testing/reference-math.ts';
 import { randomWeights, referenceLogits, tinyConfig } from './testing/tiny-model.ts';
+import { weightFormats } from './weights.ts';
 
 const MAX_ROWS = 8;
 const TOLERANCE = 1e-4;
@@ -21,8 +22,8 @@ class Harness {
   constructor(config: ModelConfig, sequences: number) {
     const weights = randomWeights(3);
     this.#config = config;
-    this.model = AttentionModel.load(config, weights, { weightForm: 'f32', maxRows: MAX_ROWS });
-    this.#experts = new ExpertModel(config, weights, { weightForm: 'f32' });
+    this.model = AttentionModel.load(config, weights, { formats: weightFormats('f32'), maxRows: MAX_ROWS });
+    this.#experts = new ExpertModel(config, weights, weightFormats('f32'));
     const cacheSize = config.contextLength * config.keyValueHeads * config.headSize;
     for (let sequence = 0; sequence < sequences; sequence += 1) {
       this.#caches.push(
@@ -165,7 +166,7 @@ describe('AttentionModel', () => {
     expect(embed(0, -1, 1)).toThrow(/position -1/);
     harness.release();
     const load = (): AttentionModel =>
-      AttentionModel.load(tinyConfig, randomWeights(3), { weightForm: 'f32', maxRows: 0 });
+      AttentionModel.load(tinyConfig, randomWeights(3), { formats: weightFormats('f32'), maxRows: 0 });
     expect(load).toThrow(/maxRows must be a positive integer, got 0/);
   });
 });

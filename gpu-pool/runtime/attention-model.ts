@@ -1,7 +1,8 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { GatePlacement, ModelConfig, WeightForm } from '../../shared/model/config.ts';
+import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { LayerTensors, TensorSpec } from '../../shared/model/tensor-specs.ts';
 import { modelTensors } from '../../shared/model/tensors.ts';
+import type { AttentionCompute, AttentionSpan } from './attention-compute.ts';
 import { attentionGraph } from './graphs/attention.ts';
 import { type EmbeddingTable, embeddingGraph } from './graphs/embedding.ts';
 import { headGraph } from './graphs/head.ts';
@@ -10,10 +11,10 @@ import { postGraph } from './graphs/post.ts';
 import { preGraph } from './graphs/pre.ts';
 import { RotaryTable } from './rotary.ts';
 import { GraphSession, view } from './session.ts';
-import { readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
+import { readLinear, type WeightFormats, type WeightSource } from './weights.ts';
 
 export interface AttentionModelSettings {
-  readonly weightForm: WeightForm;
+  readonly formats: WeightFormats;
   /** Largest number of rows (tokens) of one step. */
   readonly maxRows: number;
   /** Where rows are routed to experts: in `post` (default), or by the expert hosts. */
@@ -32,13 +33,8 @@ interface Sessions {
   readonly layers: readonly LayerSessions[];
 }
 
-/**
- * All that an attention instance computes: everything but the experts. One step over T rows (tokens of any sequences)
- * is `embed`, then per layer `pre`, `attend` for each sequence, `post`, and the experts' combined output put into
- * `moeOutput`; then `head`. All calls are synchronous and write into memory that exists: the model's own, which is
- * sized for `maxRows`, or the caller's, which may be shared between threads.
- */
-export class AttentionModel {
+/** The attention side in ONNX Runtime, on one thread. */
+export class AttentionModel implements AttentionCompute {
   /** `[T, heads·D]` after `pre`. */
   readonly queries: Float32Array;
   /** `[T, kvHeads·D]` after `pre`: the rows to append to the KV cache. */
@@ -91,12 +87,12 @@ export class AttentionModel {
    * @throws JanusError if `maxRows` is wrong, a tensor is missing or has the wrong shape, or ONNX Runtime rejects a graph.
    */
   static load(config: ModelConfig, weights: WeightSource, settings: AttentionModelSettings): AttentionModel {
-    const { weightForm, maxRows, gate = 'attention' } = settings;
+    const { formats, maxRows, gate = 'attention' } = settings;
     if (!Number.isInteger(maxRows) || maxRows < 1) {
       throw new JanusError(`maxRows must be a positive integer, got ${maxRows}`);
     }
     const gates = gate === 'attention';
-    const sessions = buildSessions(config, weights, weightFormats(weightForm), gates);
+    const sessions = buildSessions(config, weights, formats, gates);
     return new AttentionModel(config, sessions, maxRows, gates);
   }
 
@@ -182,6 +178,13 @@ export class AttentionModel {
       },
       { attended: view(this.attended.subarray(from, to), 1, rows, width) },
     );
+  }
+
+  attendAll(spans: readonly AttentionSpan[], count: number): void {
+    for (let i = 0; i < count; i++) {
+      const { firstRow, rows, keys, values, length } = spans[i]!;
+      this.attend(firstRow, rows, keys, values, length);
+    }
   }
 
   /**

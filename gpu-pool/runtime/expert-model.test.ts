@@ -33,7 +33,7 @@ describe('ExpertModel', () => {
     ['int8', 0.02],
     ['int4', 0.02],
   ] as const)('computes with %s weights, into shared memory', (weightForm, tolerance) => {
-    const model = new ExpertModel(config, source, { weightForm });
+    const model = new ExpertModel(config, source, weightFormats(weightForm));
     const output = new Float32Array(new SharedArrayBuffer(rows * config.hiddenSize * 4));
     for (const [layer, expert] of [
       [0, 4],
@@ -48,7 +48,7 @@ describe('ExpertModel', () => {
   });
 
   test('holds what was loaded and not unloaded, and counts its bytes', () => {
-    const model = new ExpertModel(config, source, { weightForm: 'f32' });
+    const model = new ExpertModel(config, source, weightFormats('f32'));
     const weightBytes = 3 * config.hiddenSize * config.expertSize * 4;
     model.load(0, 1);
     model.load(0, 1);
@@ -63,7 +63,7 @@ describe('ExpertModel', () => {
   });
 
   test('refuses experts that it does not hold or that the model does not have', () => {
-    const model = new ExpertModel(config, source, { weightForm: 'f32' });
+    const model = new ExpertModel(config, source, weightFormats('f32'));
     const output = new Float32Array(input.length);
     expect(() => model.run(1, 3, input, rows, output)).toThrow(/expert 3 of layer 1 is not loaded/);
     expect(() => model.load(0, config.experts)).toThrow(/no expert 6 of layer 0/);

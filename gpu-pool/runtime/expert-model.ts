@@ -1,31 +1,35 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { ModelConfig, WeightForm } from '../../shared/model/config.ts';
+import type { ModelConfig } from '../../shared/model/config.ts';
 import { expertTensors } from '../../shared/model/tensors.ts';
 import { expertGraph } from './graphs/expert.ts';
+import { KernelExperts } from './kernel/kernel-experts.ts';
+import type { KernelSource } from './kernel/kernel-source.ts';
 import { GraphSession, view } from './session.ts';
-import { expertFormat, readLinear, type WeightFormats, type WeightSource, weightFormats } from './weights.ts';
-
-export interface ExpertModelSettings {
-  readonly weightForm: WeightForm;
-}
+import { expertFormat, type ModelWeights, readLinear, type WeightFormats } from './weights.ts';
 
 interface LoadedExpert {
-  readonly session: GraphSession;
+  /** Absent where the expert lies in kernel memory. */
+  readonly session?: GraphSession;
   readonly bytes: number;
 }
 
-/** The experts that one expert instance holds, loaded and dropped one by one as the placement wants. */
+/**
+ * The experts that one expert instance holds, loaded and dropped one by one as the placement wants: those that are kept in
+ * blocks in kernel memory where the host has it, all others as sessions of ONNX Runtime.
+ */
 export class ExpertModel {
   readonly #config: ModelConfig;
-  readonly #weights: WeightSource;
+  readonly #weights: ModelWeights;
   readonly #formats: WeightFormats;
+  readonly #kernels: KernelExperts | undefined;
   readonly #loaded = new Map<number, LoadedExpert>();
   #loadedBytes = 0;
 
-  constructor(config: ModelConfig, weights: WeightSource, settings: ExpertModelSettings) {
+  constructor(config: ModelConfig, weights: ModelWeights, formats: WeightFormats, kernels?: KernelSource) {
     this.#config = config;
     this.#weights = weights;
-    this.#formats = weightFormats(settings.weightForm);
+    this.#formats = formats;
+    this.#kernels = kernels && new KernelExperts(config, formats, kernels);
   }
 
   /** Bytes of the loaded experts' graphs, nearly all of which are weights. */
@@ -49,6 +53,14 @@ export class ExpertModel {
       );
     }
     if (this.has(layer, expert)) return;
+    const loaded = this.#kernels?.computes(layer)
+      ? { bytes: this.#kernels.load(layer, expert, this.#weights) }
+      : this.#loadSession(layer, expert);
+    this.#loaded.set(this.#key(layer, expert), loaded);
+    this.#loadedBytes += loaded.bytes;
+  }
+
+  #loadSession(layer: number, expert: number): LoadedExpert {
     const tensors = expertTensors(this.#config, layer, expert);
     const name = `layer ${layer} expert ${expert}`;
     const weights = {
@@ -57,11 +69,7 @@ export class ExpertModel {
       down: readLinear(this.#weights, tensors.down),
     };
     const graph = expertGraph(name, weights, expertFormat(this.#formats, layer));
-    this.#loaded.set(this.#key(layer, expert), {
-      session: GraphSession.create(name, graph),
-      bytes: graph.byteLength,
-    });
-    this.#loadedBytes += graph.byteLength;
+    return { session: GraphSession.create(name, graph), bytes: graph.byteLength };
   }
 
   /** Drops an expert and its memory; does nothing if it is not loaded. */
@@ -69,7 +77,7 @@ export class ExpertModel {
     const key = this.#key(layer, expert);
     const loaded = this.#loaded.get(key);
     if (loaded === undefined) return;
-    loaded.session.release();
+    loaded.session?.release();
     this.#loaded.delete(key);
     this.#loadedBytes -= loaded.bytes;
   }
@@ -84,13 +92,17 @@ export class ExpertModel {
   run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void {
     const loaded = this.#loaded.get(this.#key(layer, expert));
     if (loaded === undefined) throw new JanusError(`expert ${expert} of layer ${layer} is not loaded here`);
+    if (loaded.session === undefined) {
+      this.#kernels!.run(layer, expert, input, rows, output);
+      return;
+    }
     const { hiddenSize } = this.#config;
     loaded.session.run({ input: view(input, rows, hiddenSize) }, { output: view(output, rows, hiddenSize) });
   }
 
   /** Drops all experts. */
   release(): void {
-    for (const { session } of this.#loaded.values()) session.release();
+    for (const { session } of this.#loaded.values()) session?.release();
     this.#loaded.clear();
     this.#loadedBytes = 0;
   }

@@ -4,7 +4,8 @@ import type { WeightForm } from '../../shared/model/config.ts';
 export interface ModelSource {
   /** Name under which the model is served. */
   readonly name: string;
-  /** Folder of a Hugging Face checkpoint. */
+  /** Folder of a Hugging Face checkpoint, or of a packed model. */
   readonly folder: string;
+  /** Form of a checkpoint's weights in memory; a packed model has its own. */
   readonly weightForm: WeightForm;
 }

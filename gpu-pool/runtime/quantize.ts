@@ -1,4 +1,5 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { roundScaleUpToBfloat16 } from '../kernels/tile8.ts';
 
 /** How a weight matrix is cut into blocks and rounded. */
 export interface BlockFormat {
@@ -63,8 +64,8 @@ export function quantizeBlocks(
       const start = row * inputSize + block * blockSize;
       const end = Math.min(start + blockSize, (row + 1) * inputSize);
       chooseGrid(weights, start, end, bits, grid);
-      // What is stored is f32, so the codes are chosen for that scale.
-      grid.scale = Math.fround(grid.scale);
+      // What is stored is bfloat16, so the codes are chosen for that scale.
+      grid.scale = roundScaleUpToBfloat16(grid.scale);
       result.scales[row * blocks + block] = grid.scale;
       if (result.zeroPoints !== undefined)
         putCode(result.zeroPoints, bits, row * zeroPointBytes, block, grid.zeroPoint);

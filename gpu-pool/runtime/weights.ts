@@ -1,6 +1,7 @@
 import type { WeightForm } from '../../shared/model/config.ts';
 import type { TensorSpec } from '../../shared/model/tensor-specs.ts';
 import type { LinearWeights, MatrixFormat } from './matrix.ts';
+import type { BlockQuantized } from './quantize.ts';
 
 /** Where weights come from: a checkpoint, or a test's arrays. */
 export interface WeightSource {
@@ -14,11 +15,26 @@ export interface WeightSource {
    * @throws JanusError if it is missing or has another shape.
    */
   bfloat16?(name: string, shape: readonly number[]): Uint8Array | undefined;
+  /** The tensor as it is stored where that is in blocks, else undefined. @throws JanusError as `float32` does */
+  quantized?(name: string, shape: readonly number[]): BlockQuantized | undefined;
+}
+
+/** A model's weights, some of which may be stored as the kernels read them. */
+export interface ModelWeights extends WeightSource {
+  /** The bytes of a tensor that is stored in layout tile8, else undefined. @throws JanusError as `float32` does */
+  tile8?(name: string, shape: readonly number[]): Uint8Array | undefined;
+  /** Reads the matrices of an expert, stored in layout tile8, to `target`. Absent where experts are not stored so. */
+  readExpert?(layer: number, expert: number, target: Uint8Array): void;
 }
 
 /** Reads a matrix `[outputs, inputs]`. */
 export function readLinear(source: WeightSource, { name, shape }: TensorSpec): LinearWeights {
-  return { outputSize: shape[0]!, inputSize: shape[1]!, weights: source.float32(name, shape) };
+  const quantized = source.quantized?.(name, shape);
+  const size = { outputSize: shape[0]!, inputSize: shape[1]! };
+  // What is stored in blocks is computed with as it is; nobody asks for the numbers that it stands for.
+  return quantized
+    ? { ...size, quantized, weights: new Float32Array(0) }
+    : { ...size, weights: source.float32(name, shape) };
 }
 
 /** Formats of a model's large matrices. Norms and the gate are always f32: they are small and they steer. */

@@ -32,6 +32,7 @@ async function start(): Promise<RunningSystem> {
       scheduler: 'aebs',
       gate: 'attention',
       exchange: DEFAULT_EXCHANGE,
+      kernels: 'auto',
       limits: DEFAULT_LIMITS,
       host: '127.0.0.1',
       port: 0,

@@ -9,6 +9,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildKernels, kernelsAreBuilt } from '../../gpu-pool/kernels/build.mjs';
 import { withSetupLock } from './lock.mjs';
 import { installNodeRuntime, projectNodeVersion } from './node-runtime.mjs';
 import { arePackagesInstalled, installPackages } from './packages.mjs';
@@ -27,6 +28,7 @@ function setupSteps(redis) {
   return [
     { isDone: () => arePackagesInstalled(root), run: () => installPackages(root) },
     { isDone: () => projectNodeVersion(root) !== undefined, run: () => installNodeRuntime(root) },
+    { isDone: () => kernelsAreBuilt(), run: () => buildKernels() },
     {
       isDone: () => redis === 'optional' || isRedisAvailable({ mustBeLocal: redis === 'local' }),
       run: installRedis,

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +33,14 @@ chmod +x node_modules/.bin/node 2>/dev/null
 true
 `;
 
+/** Stands for the build of the kernels, whose compiler is a package that this npm does not install. */
+const KERNEL_BUILD = `
+import { existsSync, writeFileSync } from 'node:fs';
+const built = new URL('./kernels-built', import.meta.url);
+export const kernelsAreBuilt = () => existsSync(built);
+export const buildKernels = async () => writeFileSync(built, '');
+`;
+
 let checkout: string;
 let programs: string;
 
@@ -40,6 +49,8 @@ beforeEach(async () => {
   programs = join(checkout, 'programs');
   await cp(join(infra, 'setup'), join(checkout, 'infra/setup'), { recursive: true });
   await cp(join(infra, 'redis/install-commands.json'), join(checkout, 'infra/redis/install-commands.json'));
+  await mkdir(join(checkout, 'gpu-pool/kernels'), { recursive: true });
+  await writeFile(join(checkout, 'gpu-pool/kernels/build.mjs'), KERNEL_BUILD);
   await writeFile(join(checkout, 'package-lock.json'), LOCK);
   await program('npm', NPM);
   await program('redis-server', '#!/bin/sh\n');
@@ -53,6 +64,7 @@ describe('set-up of npm packages', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
     expect(stderr).toContain('npm packages installed');
     expect(await npmCalls()).toEqual(['ci']);
+    expect(existsSync(join(checkout, 'gpu-pool/kernels/kernels-built'))).toBe(true);
   });
 
   it('does and says nothing the second time', async () => {

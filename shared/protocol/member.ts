@@ -20,6 +20,9 @@ export interface AttentionInstanceRecord {
   readonly slots: number;
   readonly slotsInUse: number;
   readonly waiting: number;
+  /** Steps since the start, and the milliseconds that each part of them took together. */
+  readonly steps: number;
+  readonly phasesMs: Readonly<Record<string, number>>;
 }
 
 export interface ExpertInstanceRecord {
@@ -31,6 +34,9 @@ export interface ExpertInstanceRecord {
   /** Mean and largest number of distinct activated experts in one layer step since the start. */
   readonly meanActivated: number;
   readonly maxActivated: number;
+  /** Groups of rows of one expert that its thread computed since the start, and the milliseconds that they took. */
+  readonly groups: number;
+  readonly groupsMs: number;
 }
 
 /** Where an expert host takes layer steps without a broker. */

@@ -18,7 +18,10 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   ablation: () => import('./ablation/ablation.ts'),
   exchange: () => import('./exchange.ts'),
   overhead: () => import('./overhead.ts'),
+  peer: () => import('./peer/peer.ts'),
   placement: () => import('./placement.ts'),
+  quality: () => import('./quality.ts'),
+  regimes: () => import('./ablation/regimes.ts'),
   scheduler: () => import('./scheduler.ts'),
 };
 

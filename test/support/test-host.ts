@@ -25,6 +25,7 @@ export function hostOptions(redisUrl: string, overrides: Partial<HostOptions> = 
     scheduler: 'aebs',
     gate: 'attention',
     exchange: DEFAULT_EXCHANGE,
+    kernels: 'auto',
     limits: DEFAULT_LIMITS,
     ...overrides,
   };

@@ -7,7 +7,7 @@ import { quantizeBlocks } from '../quantize.ts';
 export function linear(
   builder: ModelBuilder,
   input: ValueName,
-  { outputSize, inputSize, weights }: LinearWeights,
+  { outputSize, inputSize, weights, quantized: stored }: LinearWeights,
   format: MatrixFormat,
   output?: ValueName,
 ): ValueName {
@@ -16,7 +16,7 @@ export function linear(
     return builder.node('FusedMatMul', [input, matrix], { transB: 1 }, 'com.microsoft', output);
   }
   const { bits, blockSize, accuracyLevel } = format;
-  const quantized = quantizeBlocks(weights, outputSize, inputSize, format);
+  const quantized = stored ?? quantizeBlocks(weights, outputSize, inputSize, format);
   const blocks = Math.ceil(inputSize / blockSize);
   const codes = builder.constant('uint8', [outputSize, blocks, (blockSize * bits) / 8], quantized.codes);
   const scales = builder.constant('float32', [outputSize, blocks], quantized.scales);

@@ -1,6 +1,11 @@
 import { type Command, Option } from 'commander';
 import { DEFAULT_EXCHANGE } from '../../../gpu-pool/exchange/exchange-options.ts';
-import { DEFAULT_LIMITS, type HostOptions } from '../../../gpu-pool/host/host-options.ts';
+import {
+  DEFAULT_LIMITS,
+  type HostOptions,
+  KERNEL_CHOICES,
+  type KernelChoice,
+} from '../../../gpu-pool/host/host-options.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { GatePlacement, WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
@@ -13,6 +18,8 @@ export const MOST_INSTANCES = 256;
 const MOST_SLOTS = 4_096;
 const MOST_KV_SLOTS = 4_096;
 const MOST_TOKENS_PER_STEP = 65_536;
+const MOST_PREFIX_CACHE_MIB = 1_048_576;
+const BYTES_PER_MIB = 2 ** 20;
 const GATES: readonly GatePlacement[] = ['attention', 'experts'];
 const WEIGHT_FORMS: readonly WeightForm[] = ['f32', 'int8', 'int4'];
 
@@ -26,6 +33,8 @@ export interface PoolFlags {
   readonly dtype: WeightForm;
   readonly kvSlots: number;
   readonly tokenBudget: number;
+  readonly prefixCacheMib: number;
+  readonly kernels: KernelChoice;
   readonly scheduler: SchedulerName;
   readonly gate: GatePlacement;
   /** Only `up` offers it. */
@@ -81,6 +90,20 @@ export function addPoolOptions(command: Command): Command {
       'tokens per step of one attention instance; the same on all hosts',
       wholeNumber('--token-budget', 1, MOST_TOKENS_PER_STEP),
       DEFAULT_LIMITS.tokenBudget,
+    )
+    .option(
+      '--prefix-cache-mib <n>',
+      "memory of each attention instance for keys and values of prompts' beginnings; 0 keeps none",
+      wholeNumber('--prefix-cache-mib', 0, MOST_PREFIX_CACHE_MIB),
+      DEFAULT_LIMITS.prefixCacheBytes / BYTES_PER_MIB,
+    )
+    .addOption(
+      new Option(
+        '--kernels <provider>',
+        `what computes quantised weights: ${KERNEL_CHOICES.join(', ')} (auto: WebAssembly where it can)`,
+      )
+        .argParser(oneOf('--kernels', KERNEL_CHOICES))
+        .default('auto'),
     );
 }
 
@@ -105,6 +128,13 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
     scheduler: flags.scheduler,
     gate: flags.gate,
     exchange: DEFAULT_EXCHANGE,
-    limits: { ...DEFAULT_LIMITS, slots: kvSlots, tokenBudget, largestChunk: tokenBudget },
+    kernels: flags.kernels,
+    limits: {
+      ...DEFAULT_LIMITS,
+      slots: kvSlots,
+      tokenBudget,
+      largestChunk: tokenBudget,
+      prefixCacheBytes: flags.prefixCacheMib * BYTES_PER_MIB,
+    },
   };
 }

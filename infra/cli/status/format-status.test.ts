@@ -25,7 +25,9 @@ const serving: ModelStatus = {
       process: 7,
       startedAtMs: NOW_MS - 9_000,
       heartbeatAtMs: NOW_MS - 400,
-      attention: [{ id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2 }],
+      attention: [
+        { id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2, steps: 0, phasesMs: {} },
+      ],
       experts: [],
       traffic: [],
       exchange: {
@@ -51,7 +53,9 @@ const serving: ModelStatus = {
       traffic: [],
       exchange: null,
       address: null,
-      experts: [{ id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3 }],
+      experts: [
+        { id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3, groups: 0, groupsMs: 0 },
+      ],
     },
   ],
   placement: staticPlacement({

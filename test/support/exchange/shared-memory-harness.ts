@@ -57,8 +57,8 @@ export async function startSharedMemoryHarness(
 function answeringTwice(lane: ReturnType<typeof openLane>, instances: number): typeof lane {
   const answered = new Array<number | undefined>(instances);
   const ask = lane.ask.bind(lane);
-  lane.ask = (index) => {
-    ask(index);
+  lane.ask = (index, groups) => {
+    ask(index, groups);
     if (answered[index] !== undefined) lane.answer(index, answered[index]);
     answered[index] = lane.request(index);
   };

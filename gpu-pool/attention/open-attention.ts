@@ -1,0 +1,70 @@
+import { openHostMemory } from '../exchange/lane-memory.ts';
+import { loadKernels } from '../kernels/kernels.ts';
+import type { AttentionCompute } from '../runtime/attention-compute.ts';
+import { AttentionModel } from '../runtime/attention-model.ts';
+import { KernelAttentionModel } from '../runtime/kernel/kernel-attention-model.ts';
+import { kernelTasks } from '../runtime/kernel/kernel-tasks.ts';
+import { Region } from '../runtime/kernel/region.ts';
+import type { OpenModel } from '../runtime/open-model.ts';
+import { Team } from '../team/team.ts';
+import { TeamBoard } from '../team/team-board.ts';
+import { CacheRegion } from './cache-region.ts';
+import { KvCache } from './kv-cache.ts';
+import type { AttentionKernels, AttentionWorkerData } from './worker-protocol.ts';
+
+/** The attention side of one instance, and the KV cache that it reads. */
+export interface OpenAttention {
+  readonly model: AttentionCompute;
+  readonly cache: KvCache;
+}
+
+/** Loads the attention side: in kernels where its matrices are kept in blocks, else in ONNX Runtime. */
+export function openAttention(data: AttentionWorkerData, model: OpenModel): OpenAttention {
+  const { config, weights, formats } = model;
+  const { tokenBudget: maxRows, slots } = data.limits;
+  const { layers, contextLength } = config;
+  const shape = { slots, layers, kvWidth: config.keyValueHeads * config.headSize, contextLength };
+  const { kernels, gate } = data;
+  if (!kernels?.computes) {
+    return {
+      model: AttentionModel.load(config, weights, { formats, maxRows, gate }),
+      cache: new KvCache(shape),
+    };
+  }
+  const { source, computes } = kernels;
+  const bound = loadKernels(source.memory, source.module);
+  const attention = new KernelAttentionModel(config, weights, {
+    ...computes,
+    kernels: bound,
+    memory: source.memory,
+    region: new Region(computes.offset, computes.bytes),
+    team: openTeam(data, kernels, kernelTasks(bound, source.memory, source.scratch)),
+    gate,
+  });
+  const region = new CacheRegion(source.memory.buffer, computes.cacheOffset, computes.cacheBytes);
+  const cache = new KvCache(
+    shape,
+    (floats) => region.allocate(floats),
+    (buffer) => region.free(buffer),
+  );
+  return { model: attention, cache };
+}
+
+function openTeam(
+  { experts }: AttentionWorkerData,
+  { team, computes }: AttentionKernels,
+  run: ReturnType<typeof kernelTasks>,
+): Team {
+  if (experts.kind !== 'local' || team.helpers === 0) return Team.alone(run);
+  const memory = openHostMemory(experts.shared);
+  const { firstInstance } = experts.shared;
+  return new Team({
+    board: new TeamBoard(team.boards[computes!.board]),
+    run,
+    helpers: team.helpers,
+    wake: () => {
+      for (let helper = 0; helper < team.helpers; helper++) memory.ring(firstInstance + helper);
+    },
+    spinMs: team.spinMs,
+  });
+}

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest';
+import { tinyConfig } from '../runtime/testing/tiny-model.ts';
+import { weightFormats } from '../runtime/weights.ts';
+import { type KernelDemand, planKernels } from './kernel-plan.ts';
+
+const config = {
+  ...tinyConfig,
+  hiddenSize: 32,
+  headSize: 16,
+  expertSize: 24,
+  vocabularySize: 40,
+};
+const demand: KernelDemand = {
+  config,
+  formats: weightFormats('int4'),
+  choice: 'auto',
+  experts: [new Set([0, 1]), new Set([4])],
+  expertInstances: 1,
+  attentionInstances: 2,
+  expertRows: 8,
+  attentionRows: 8,
+  slots: 2,
+};
+
+test('gives every expert, thread and attention instance a place of its own', () => {
+  // Asked for, they take int8 too, wherever that is slower than ONNX Runtime.
+  const plan = planKernels({ ...demand, choice: 'wasm' })!;
+  const attention = [0, 1].map((index) => plan.attention(index));
+  const { source } = plan.expert(0);
+  const placed = [...new Int32Array(source.experts)].filter((offset) => offset !== 0);
+  expect(placed.length).toBe(3);
+  const starts = [
+    ...placed,
+    source.scratch,
+    ...attention.map((each) => each.source.scratch),
+    ...attention.flatMap(({ computes }) => [computes!.offset, computes!.cacheOffset]),
+  ];
+  expect(new Set(starts).size).toBe(starts.length);
+  const ends = attention.map(({ computes }) => computes!.cacheOffset + computes!.cacheBytes);
+  expect(Math.max(...ends)).toBeLessThanOrEqual(source.memory.buffer.byteLength);
+});
+
+test('leaves to ONNX Runtime what the kernels cannot compute, and says why where they were asked for', () => {
+  expect(planKernels({ ...demand, choice: 'onnx' })).toBeNull();
+  const float = { ...demand, formats: weightFormats('f32') };
+  expect(planKernels(float)).toBeNull();
+  expect(() => planKernels({ ...float, choice: 'wasm' })).toThrow(
+    /--kernels wasm is not possible: f32 weights/,
+  );
+  const odd = { ...demand, config: tinyConfig };
+  expect(planKernels(odd)).toBeNull();
+  expect(() => planKernels({ ...odd, choice: 'wasm' })).toThrow(/multiples of 8/);
+});

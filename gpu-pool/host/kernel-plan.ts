@@ -1,0 +1,197 @@
+import { availableParallelism } from 'node:os';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ModelConfig } from '../../shared/model/config.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import type { AttentionKernels } from '../attention/worker-protocol.ts';
+import { KernelMemory } from '../kernels/kernel-memory.ts';
+import {
+  attentionScratchBytes,
+  compileKernels,
+  type Kernels,
+  kernelSupport,
+  loadKernels,
+} from '../kernels/kernels.ts';
+import { cacheBytesPerToken, kernelsFit, layOutAttention } from '../runtime/kernel/attention-layout.ts';
+import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
+import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
+import { Region } from '../runtime/kernel/region.ts';
+import type { MatrixFormat } from '../runtime/matrix.ts';
+import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
+import { TeamBoard } from '../team/team-board.ts';
+import type { Host } from './host.ts';
+import type { KernelChoice } from './host-options.ts';
+
+/** What a host's instances are to find in kernel memory. */
+export interface HostKernels {
+  /** Of the experts of this host; absent where it has none. */
+  readonly placement?: Placement;
+  readonly expertRows: number;
+  readonly attentionInstances?: number;
+}
+
+/** Plans the kernel memory of `host`. @throws JanusError where kernels were asked for that are not possible */
+export function planHostKernels(
+  { id, options, config, formats }: Host,
+  { placement, expertRows, attentionInstances = 0 }: HostKernels,
+): KernelPlan | null {
+  const own = placement?.instances.filter(({ host }) => host === id) ?? [];
+  return planKernels({
+    config,
+    formats,
+    choice: options.kernels,
+    experts: (placement?.layers ?? []).map(
+      ({ slots }) => new Set(own.flatMap((instance) => slots[instance.id]!)),
+    ),
+    expertInstances: own.length,
+    attentionInstances,
+    expertRows,
+    attentionRows: options.limits.tokenBudget,
+    slots: options.limits.slots,
+  });
+}
+
+/** What a host's kernel memory has to hold. */
+export interface KernelDemand {
+  readonly config: ModelConfig;
+  readonly formats: WeightFormats;
+  readonly choice: KernelChoice;
+  /** Per layer the experts of this host. */
+  readonly experts: readonly ReadonlySet<number>[];
+  readonly expertInstances: number;
+  readonly attentionInstances: number;
+  /** Rows that an expert, and that an attention instance computes at once. */
+  readonly expertRows: number;
+  readonly attentionRows: number;
+  /** KV slots of an attention instance. */
+  readonly slots: number;
+}
+
+export interface KernelPlan {
+  /** Of the expert instance at `index` of the host. */
+  expert(index: number): { readonly source: KernelSource; readonly team: TeamSource };
+  /** Of the attention instance at `index`. */
+  attention(index: number): AttentionKernels;
+}
+
+/** Address space of a WebAssembly memory. */
+const MEMORY_BYTES = 2 ** 32 - 2 ** 16;
+/** Time that an idle thread looks for work before it sleeps: about what it costs to be woken on a virtual machine. */
+const SPIN_MS = 0.06;
+
+/**
+ * Lays out the kernel memory of a host: its experts, then for each attention instance weights, buffers and KV cache, and
+ * for each thread scratch memory.
+ *
+ * @returns null where ONNX Runtime is to compute everything
+ * @throws JanusError where `wasm` was asked for and is not possible
+ */
+export function planKernels(demand: KernelDemand): KernelPlan | null {
+  const obstacle = demand.choice === 'onnx' ? 'it was not asked for' : obstacleOf(demand);
+  if (obstacle === null) return layOut(demand);
+  if (demand.choice === 'wasm') throw new JanusError(`--kernels wasm is not possible: ${obstacle}.`);
+  return null;
+}
+
+/** Why the kernels can compute nothing of this model here; null where they can compute some. */
+function obstacleOf({ config, formats }: KernelDemand): string | null {
+  const all = Object.values(formats as unknown as Record<string, MatrixFormat>);
+  if (all.every(({ form }) => form === 'f32')) {
+    return 'f32 weights are computed by ONNX Runtime; choose --dtype int8 or int4';
+  }
+  if (kernelSupport() === 'none') return 'this machine or Node has no relaxed SIMD';
+  return kernelsFit(config)
+    ? null
+    : "the model's sizes are no multiples of 8, or its heads no multiples of 16";
+}
+
+/**
+ * Without AVX-VNNI the kernels take an int8 code in two halves, and ONNX Runtime is faster from two rows on; int4 they
+ * multiply about as fast as it for many rows, and nearly twice as fast for one.
+ */
+function mostBitsOf(choice: KernelChoice, { wideDot }: Kernels): 4 | 8 {
+  return choice === 'wasm' || wideDot.value === 1 ? 8 : 4;
+}
+
+function layOut(demand: KernelDemand): KernelPlan | null {
+  const { config, formats, expertInstances, attentionInstances, attentionRows, slots } = demand;
+  const memory = new KernelMemory();
+  const module = compileKernels();
+  const mostBits = mostBitsOf(demand.choice, loadKernels(memory.memory, module));
+  const forms = Object.values(formats as unknown as Record<string, MatrixFormat>);
+  if (!forms.some((format) => isKernelFormat(format, mostBits))) return null;
+  const experts = placeExperts(demand, mostBits, memory);
+  const scratchBytes = bytesOfScratch(demand);
+  const scratch = Array.from({ length: expertInstances + attentionInstances }, () =>
+    memory.allocate(scratchBytes),
+  );
+  const { attention, head } = formats;
+  const sizes =
+    isKernelFormat(attention, mostBits) && isKernelFormat(head, mostBits)
+      ? { maxRows: attentionRows, slots, attention, head }
+      : null;
+  const regions = sizes === null ? [] : placeAttention(config, sizes, attentionInstances, memory);
+  const processors = availableParallelism();
+  const team: TeamSource = {
+    boards: regions.map(() => new TeamBoard().buffer),
+    helpers: Math.max(0, Math.min(expertInstances, processors - attentionInstances)),
+    spinMs: expertInstances + attentionInstances <= processors ? SPIN_MS : 0,
+  };
+  const source = (thread: number): KernelSource => ({
+    memory: memory.memory,
+    module,
+    experts,
+    scratch: scratch[thread]!,
+    mostBits,
+    maxRows: demand.expertRows,
+  });
+  return {
+    expert: (index) => ({ source: source(index), team }),
+    attention: (index) => ({
+      source: source(expertInstances + index),
+      team,
+      computes: sizes === null ? null : { ...sizes, ...regions[index]!, board: index },
+    }),
+  };
+}
+
+/** Gives each expert of the host a place, once however many of its instances hold it. */
+function placeExperts(
+  { config, formats, experts }: KernelDemand,
+  mostBits: 4 | 8,
+  memory: KernelMemory,
+): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(4 * config.layers * config.experts);
+  const offsets = new Int32Array(buffer);
+  for (const [layer, held] of experts.entries()) {
+    const bytes = kernelExpertBytes(config, expertFormat(formats, layer), mostBits);
+    if (bytes === 0) continue;
+    for (const expert of held) offsets[layer * config.experts + expert] = memory.allocate(bytes);
+  }
+  return buffer;
+}
+
+function bytesOfScratch({ config, expertRows }: KernelDemand): number {
+  const region = new Region();
+  expertScratch(config, expertRows, region);
+  const { contextLength, attentionHeads, keyValueHeads, headSize } = config;
+  const bytesForAttention = attentionScratchBytes(contextLength, attentionHeads, keyValueHeads, headSize);
+  return Math.max(region.usedBytes, bytesForAttention);
+}
+
+/** Weights and buffers of each attention instance, and an equal share of what is left for its KV cache. */
+function placeAttention(
+  config: ModelConfig,
+  sizes: Parameters<typeof layOutAttention>[1],
+  instances: number,
+  memory: KernelMemory,
+) {
+  const counted = new Region();
+  layOutAttention(config, sizes, counted);
+  const bytes = counted.usedBytes;
+  const offsets = Array.from({ length: instances }, () => memory.allocate(bytes));
+  // Its buffers are powers of two: twice its size is always enough.
+  const wanted = 2 * sizes.slots * config.contextLength * cacheBytesPerToken(config);
+  const left = Math.floor((MEMORY_BYTES - memory.allocatedBytes) / instances / 2 ** 16 - 1) * 2 ** 16;
+  const cacheBytes = Math.min(wanted, left);
+  return offsets.map((offset) => ({ offset, bytes, cacheOffset: memory.allocate(cacheBytes), cacheBytes }));
+}

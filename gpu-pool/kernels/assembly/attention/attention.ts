@@ -1,0 +1,236 @@
+/*
+ * Attention over a token-major f32 cache `[length, kvHeads · D]`. The queries that share a key-value head are taken in sets
+ * of four, so that every key and value is read once for four of them. Positions are taken in blocks, and a block for all
+ * heads before the next: so the cache is read through once from front to back, as memory likes it. Scratch memory of a set:
+ *   queries       `[D / 4, 4, 4]`  four floats of each of the four queries, scaled
+ *   accumulators  `[D / 8, 4, 8]`  eight floats of each of the four outputs (of a lone query: `[D]`)
+ *   norms         `[4]`            of each query the largest score, then one over the sum of its weights
+ *   scores        `[length, 4]`    of each position for the four queries, then their weights
+ * Sums run over positions in ascending order whatever the blocking, so a result depends on nothing but its inputs.
+ */
+import { exponential } from '../simd';
+import { scoreFour, scoreOne } from './scores';
+import { addFour, addOne } from './values';
+
+/** Queries of a set. */
+const SET: u32 = 4;
+/** Bytes of the keys, or values, of a block: they fit the first-level cache. */
+const BLOCK_BYTES: u32 = 32_768;
+/** Positions of a block, multiples of 4: enough to keep sums in registers for a while. */
+const MINIMUM_BLOCK: u32 = 4;
+const MAXIMUM_BLOCK: u32 = 32;
+
+/**
+ * Causal attention of the newest `rows` positions of one sequence for the key-value heads `[kvHeadBegin, kvHeadEnd)` and
+ * the query heads that go with them: row i sees positions `[0, length − rows + i]`. Decoding is one row.
+ * @param queries `[rows, heads · D]`
+ * @param keys `[length, kvHeads · D]`, the new rows included
+ * @param values `[length, kvHeads · D]`
+ * @param headSize D, a multiple of 16
+ * @param scale of the scores, usually 1 / √D
+ * @param output `[rows, heads · D]`
+ * @param scratch `sets · (32 · D + 16 · length + 16)` bytes that no other thread uses, with one set for every four query
+ *   heads of a key-value head
+ */
+export function attend(
+  queries: usize,
+  rows: u32,
+  keys: usize,
+  values: usize,
+  length: u32,
+  kvHeadBegin: u32,
+  kvHeadEnd: u32,
+  heads: u32,
+  kvHeads: u32,
+  headSize: u32,
+  scale: f32,
+  output: usize,
+  scratch: usize,
+): void {
+  const rowBytes: u32 = 4 * heads * headSize;
+  // Several rows read the same cache: that of one head at a time fits the second-level cache.
+  const headStep = rows == 1 ? kvHeadEnd - kvHeadBegin : 1;
+  for (let begin = kvHeadBegin; begin < kvHeadEnd; begin += headStep) {
+    for (let row: u32 = 0; row < rows; row++) {
+      const seen = length - rows + row + 1;
+      const at = row * rowBytes;
+      attendRow(
+        queries + at,
+        keys,
+        values,
+        seen,
+        begin,
+        begin + headStep,
+        heads / kvHeads,
+        kvHeads,
+        headSize,
+        scale,
+        output + at,
+        scratch,
+      );
+    }
+  }
+}
+
+/** @param group query heads of a key-value head */
+function attendRow(
+  queries: usize,
+  keys: usize,
+  values: usize,
+  length: u32,
+  kvHeadBegin: u32,
+  kvHeadEnd: u32,
+  group: u32,
+  kvHeads: u32,
+  headSize: u32,
+  scale: f32,
+  output: usize,
+  scratch: usize,
+): void {
+  const headBytes: u32 = 4 * headSize;
+  const tokenBytes = kvHeads * headBytes;
+  const block = max(min((BLOCK_BYTES / tokenBytes) & ~3, MAXIMUM_BLOCK), MINIMUM_BLOCK);
+  const setBytes = scratchOfSet(length, headSize);
+  const setsOfHead = (group + SET - 1) / SET;
+  const sets = (kvHeadEnd - kvHeadBegin) * setsOfHead;
+  for (let set: u32 = 0; set < sets; set++) {
+    const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
+    const count = queriesOf(set, group, setsOfHead);
+    prepareSet(queries + first * headBytes, count, headSize, scale, scratch + set * setBytes);
+  }
+  for (let begin: u32 = 0; begin < length; begin += block) {
+    const count = min(length - begin, block);
+    for (let set: u32 = 0; set < sets; set++) {
+      const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
+      const alone = queriesOf(set, group, setsOfHead) == 1;
+      scoreBlock(alone, keys + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
+    }
+  }
+  for (let set: u32 = 0; set < sets; set++) softmax(length, headSize, scratch + set * setBytes);
+  for (let begin: u32 = 0; begin < length; begin += block) {
+    const count = min(length - begin, block);
+    for (let set: u32 = 0; set < sets; set++) {
+      const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
+      const alone = queriesOf(set, group, setsOfHead) == 1;
+      addBlock(alone, values + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
+    }
+  }
+  for (let set: u32 = 0; set < sets; set++) {
+    const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
+    const count = queriesOf(set, group, setsOfHead);
+    writeOutputs(count, headSize, scratch + set * setBytes, output + first * headBytes);
+  }
+}
+
+@inline
+function scratchOfSet(length: u32, headSize: u32): u32 {
+  return scoresOffset(headSize) + 16 * length;
+}
+
+@inline
+function accumulatorsOffset(headSize: u32): u32 {
+  return 16 * headSize;
+}
+
+@inline
+function normsOffset(headSize: u32): u32 {
+  return 32 * headSize;
+}
+
+@inline
+function scoresOffset(headSize: u32): u32 {
+  return 32 * headSize + 16;
+}
+
+@inline
+function firstQuery(set: u32, kvHeadBegin: u32, group: u32, setsOfHead: u32): u32 {
+  return (kvHeadBegin + set / setsOfHead) * group + SET * (set % setsOfHead);
+}
+
+@inline
+function queriesOf(set: u32, group: u32, setsOfHead: u32): u32 {
+  return min(group - SET * (set % setsOfHead), SET);
+}
+
+/** Fills the queries of a set, zero beyond `count`, and clears its accumulators and norms. */
+function prepareSet(queries: usize, count: u32, headSize: u32, scale: f32, set: usize): void {
+  const factor = f32x4.splat(scale);
+  const headBytes: u32 = 4 * headSize;
+  for (let query: u32 = 0; query < SET; query++) {
+    for (let at: u32 = 0; at < headBytes; at += 16) {
+      const scaled = query < count ? f32x4.mul(v128.load(queries + at), factor) : f32x4.splat(0);
+      v128.store(set + 4 * at + 16 * query, scaled);
+    }
+    queries += headBytes;
+  }
+  memory.fill(set + accumulatorsOffset(headSize), 0, 16 * headSize);
+  v128.store(set + normsOffset(headSize), f32x4.splat(-Infinity));
+}
+
+/** Scores of `count` positions from `begin` on; `keys` are those of `begin`. */
+function scoreBlock(
+  alone: bool,
+  keys: usize,
+  tokenBytes: u32,
+  begin: u32,
+  count: u32,
+  headSize: u32,
+  set: usize,
+): void {
+  const scores = set + scoresOffset(headSize) + 16 * begin;
+  const norms = set + normsOffset(headSize);
+  const largest = alone
+    ? scoreOne(set, headSize, keys, count, tokenBytes, scores)
+    : scoreFour(set, headSize, keys, count, tokenBytes, scores);
+  v128.store(norms, f32x4.pmax(v128.load(norms), largest));
+}
+
+/** Replaces the scores of a set by e^(score − largest), and the largest scores by one over the sums. */
+function softmax(length: u32, headSize: u32, set: usize): void {
+  const norms = set + normsOffset(headSize);
+  const largest = v128.load(norms);
+  const scores = set + scoresOffset(headSize);
+  const end = scores + 16 * length;
+  let sum = f32x4.splat(0);
+  for (let at = scores; at < end; at += 16) {
+    const weight = exponential(f32x4.sub(v128.load(at), largest));
+    sum = f32x4.add(sum, weight);
+    v128.store(at, weight);
+  }
+  v128.store(norms, f32x4.div(f32x4.splat(1), sum));
+}
+
+/** Adds weight · value of `count` positions from `begin` on; `values` are those of `begin`. */
+function addBlock(
+  alone: bool,
+  values: usize,
+  tokenBytes: u32,
+  begin: u32,
+  count: u32,
+  headSize: u32,
+  set: usize,
+): void {
+  const weights = set + scoresOffset(headSize) + 16 * begin;
+  const sums = set + accumulatorsOffset(headSize);
+  if (alone) addOne(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
+  else addFour(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
+}
+
+/** Writes the accumulators of `count` queries, divided by the sums of their weights. */
+function writeOutputs(count: u32, headSize: u32, set: usize, output: usize): void {
+  const sums = set + accumulatorsOffset(headSize);
+  let factors = v128.load(set + normsOffset(headSize));
+  // Eight floats of four queries lie side by side; a lone query's floats lie together.
+  const stride: u32 = count == 1 ? 32 : 128;
+  for (let query: u32 = 0; query < count; query++) {
+    const factor = v128.shuffle<f32>(factors, factors, 0, 0, 0, 0);
+    let at = sums + 32 * query;
+    for (let column: u32 = 0; column < headSize; column += 8) {
+      v128.store(output, f32x4.mul(v128.load(at), factor));
+      v128.store(output, f32x4.mul(v128.load(at, 16), factor), 16);
+      output += 32;
+      at += stride;
+    }
+    factors = v128.shuffle<f32>(factors, factors, 1, 2, 3, 0);
+  }
+}

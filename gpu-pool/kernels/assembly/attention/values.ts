@@ -1,0 +1,81 @@
+/* Weighted sums of the values of a few positions; layouts as in attention.ts. */
+import { multiplyAdd } from '../simd';
+
+/** For four queries, eight floats of the head at a time. */
+export function addFour(
+  weights: usize,
+  weightsEnd: usize,
+  values: usize,
+  tokenBytes: u32,
+  headSize: u32,
+  sums: usize,
+): void {
+  for (let column: u32 = 0; column < headSize; column += 8) {
+    let value = values + 4 * column;
+    let sum0 = v128.load(sums);
+    let sum0b = v128.load(sums, 16);
+    let sum1 = v128.load(sums, 32);
+    let sum1b = v128.load(sums, 48);
+    let sum2 = v128.load(sums, 64);
+    let sum2b = v128.load(sums, 80);
+    let sum3 = v128.load(sums, 96);
+    let sum3b = v128.load(sums, 112);
+    for (let weight = weights; weight < weightsEnd; weight += 16) {
+      const vector = v128.load(value);
+      const vectorB = v128.load(value, 16);
+      const weight0 = v128.load32_splat(weight);
+      sum0 = multiplyAdd(weight0, vector, sum0);
+      sum0b = multiplyAdd(weight0, vectorB, sum0b);
+      const weight1 = v128.load32_splat(weight, 4);
+      sum1 = multiplyAdd(weight1, vector, sum1);
+      sum1b = multiplyAdd(weight1, vectorB, sum1b);
+      const weight2 = v128.load32_splat(weight, 8);
+      sum2 = multiplyAdd(weight2, vector, sum2);
+      sum2b = multiplyAdd(weight2, vectorB, sum2b);
+      const weight3 = v128.load32_splat(weight, 12);
+      sum3 = multiplyAdd(weight3, vector, sum3);
+      sum3b = multiplyAdd(weight3, vectorB, sum3b);
+      value += tokenBytes;
+    }
+    v128.store(sums, sum0);
+    v128.store(sums, sum0b, 16);
+    v128.store(sums, sum1, 32);
+    v128.store(sums, sum1b, 48);
+    v128.store(sums, sum2, 64);
+    v128.store(sums, sum2b, 80);
+    v128.store(sums, sum3, 96);
+    v128.store(sums, sum3b, 112);
+    sums += 128;
+  }
+}
+
+/** For a lone query, 16 floats of the head at a time. */
+export function addOne(
+  weights: usize,
+  weightsEnd: usize,
+  values: usize,
+  tokenBytes: u32,
+  headSize: u32,
+  sums: usize,
+): void {
+  for (let column: u32 = 0; column < headSize; column += 16) {
+    let value = values + 4 * column;
+    let sum0 = v128.load(sums);
+    let sum1 = v128.load(sums, 16);
+    let sum2 = v128.load(sums, 32);
+    let sum3 = v128.load(sums, 48);
+    for (let at = weights; at < weightsEnd; at += 16) {
+      const weight = v128.load(at);
+      sum0 = multiplyAdd(weight, v128.load(value), sum0);
+      sum1 = multiplyAdd(weight, v128.load(value, 16), sum1);
+      sum2 = multiplyAdd(weight, v128.load(value, 32), sum2);
+      sum3 = multiplyAdd(weight, v128.load(value, 48), sum3);
+      value += tokenBytes;
+    }
+    v128.store(sums, sum0);
+    v128.store(sums, sum1, 16);
+    v128.store(sums, sum2, 32);
+    v128.store(sums, sum3, 48);
+    sums += 64;
+  }
+}

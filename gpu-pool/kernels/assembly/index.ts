@@ -1,0 +1,15 @@
+/*
+ * The kernels' module. Pointers are byte offsets into the imported memory, sizes are in elements unless a name says
+ * bytes. No function allocates or keeps anything between calls, so threads may run any of them at once on one memory as
+ * long as what they write does not overlap.
+ *
+ * Address 0 stands for "absent". The compiler assumes that nothing lies below 1024, which lets it fold small sums of
+ * addresses into load instructions.
+ */
+export { attend } from './attention/attention';
+export { linearFloat } from './linear/linear-float';
+export { gateUp, linear } from './linear/linear';
+export { wideDot } from './linear/codes';
+export { add, rmsNorm, rotate } from './norm';
+export { quantizeRows } from './linear/quantize';
+export { chooseExperts, combine, moveRows } from './routing';

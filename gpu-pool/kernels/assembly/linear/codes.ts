@@ -1,0 +1,131 @@
+/* What the loops of rows.ts do with codes and sums of every kind. */
+import { multiplyAdd, silu } from '../simd';
+
+/** Kinds of codes; the kinds of sums are i32 (wide) and i16 (narrow). */
+export class Int4 {}
+export class Int8 {}
+
+/** 1, which no compiler can know: V8 rebuilds a constant vector at each use, in three instructions. */
+@inline
+export function one(): i32 {
+  return min(memory.size(), 1);
+}
+
+/**
+ * True where the wide dot product takes codes up to 255 for unsigned and does not saturate, as with AVX-VNNI. It is found
+ * out when a thread loads the kernels, and exported so that tests can try both ways.
+ */
+export let wideDot: bool = probeWideDot();
+
+function probeWideDot(): bool {
+  const x = i8x16.splat(<i8>(127 * one()));
+  const codes = i8x16.splat(<i8>(255 * one()));
+  const products = i32x4.relaxed_dot_i8x16_i7x16_add_s(x, codes, i32x4.splat(0));
+  return i32x4.extract_lane(products, 0) == 4 * 127 * 255;
+}
+
+@inline
+export function bitsOf<C>(): u32 {
+  return idof<C>() == idof<Int4>() ? 4 : 8;
+}
+
+@inline
+function isWide<S>(): bool {
+  return sizeof<S>() == 4;
+}
+
+/** Codes are taken as they are. */
+@inline
+function isWhole<C, S>(): bool {
+  return bitsOf<C>() == 8 && isWide<S>();
+}
+
+/** Each code is taken as two halves, both of which belong to the sums called low. */
+@inline
+function isHalved<C, S>(): bool {
+  return bitsOf<C>() == 8 && !isWide<S>();
+}
+
+@inline
+export function lowCodes<C, S>(packed: v128, mask: v128): v128 {
+  return isWhole<C, S>() ? packed : v128.and(packed, mask);
+}
+
+/** `packed` was loaded from `at`. */
+@inline
+export function highCodes<C, S>(packed: v128, mask: v128, at: usize): v128 {
+  return isWhole<C, S>() ? v128.load(at, 128) : v128.and(i16x8.shr_u(packed, 4), mask);
+}
+
+/** Zero points of the low codes as 16-bit integers, each twice. */
+@inline
+export function lowZeroPoints<C, S>(run: u32, tail: usize): v128 {
+  const zeroPoints = v128.load8x8_u(tail + 8 * run, 16);
+  return isHalved<C, S>() ? v128.and(zeroPoints, i16x8.splat(15)) : zeroPoints;
+}
+
+@inline
+export function highZeroPoints<C, S>(run: u32, tail: usize): v128 {
+  return isHalved<C, S>() ? i16x8.shr_u(v128.load8x8_u(tail + 8 * run, 16), 4) : v128.load8x8_u(tail, 24);
+}
+
+/**
+ * What sums start from: −zeroPoint · Σ activation. In 16 bits it may wrap around, and does so back when the products are
+ * added: |Σ (code − zeroPoint) · activation| ≤ 15 · 127 · 16 for each of the two halves of a chunk.
+ */
+@inline
+export function offset<S>(zeroPoints: v128, xTail: usize): v128 {
+  const negatedSums = v128.load(xTail, 16);
+  return isWide<S>() ? i32x4.dot_i16x8_s(zeroPoints, negatedSums) : i16x8.mul(zeroPoints, negatedSums);
+}
+
+/** Adds the products of four activations, the same in each 32-bit lane, with the codes of four rows. */
+@inline
+export function addDot<S>(x: v128, codes: v128, sums: v128): v128 {
+  return isWide<S>()
+    ? i32x4.relaxed_dot_i8x16_i7x16_add_s(x, codes, sums)
+    : i16x8.add(sums, v128.relaxed_dot<i16>(x, codes));
+}
+
+/** Scales of rows 0 to 3; of rows 4 to 7 in the second run. */
+@inline
+export function lowScales<C, S>(run: u32, tail: usize): v128 {
+  const scales = v128.load(tail);
+  return i32x4.shl(isHalved<C, S>() ? i32x4.shr_u(scales, 16 * run) : scales, 16);
+}
+
+/** Scales of rows 4 to 7. */
+@inline
+export function highScales(tail: usize): v128 {
+  return i32x4.shl(i32x4.shr_u(v128.load(tail), 16), 16);
+}
+
+/** Adds a chunk's integer sums, scaled, to the f32 sums. */
+@inline
+export function addLow<C, S>(low: v128, high: v128, ones: v128, scales: v128, sums: v128): v128 {
+  let total = isWide<S>() ? low : i32x4.dot_i16x8_s(low, ones);
+  if (isHalved<C, S>()) total = i32x4.add(total, i32x4.dot_i16x8_s(high, i16x8.shl(ones, 4)));
+  return multiplyAdd(f32x4.convert_i32x4_s(total), scales, sums);
+}
+
+@inline
+export function addHigh<C, S>(high: v128, ones: v128, scales: v128, sums: v128): v128 {
+  if (isHalved<C, S>()) return sums;
+  const total = isWide<S>() ? high : i32x4.dot_i16x8_s(high, ones);
+  return multiplyAdd(f32x4.convert_i32x4_s(total), scales, sums);
+}
+
+/** Writes the outputs of one row; `gated` multiplies what is there by their SiLU instead. */
+@inline
+export function finish<C, S>(run: u32, output: usize, low: v128, high: v128, gated: bool): void {
+  if (isHalved<C, S>()) {
+    writeFour(output + 16 * run, low, gated);
+  } else {
+    writeFour(output, low, gated);
+    writeFour(output + 16, high, gated);
+  }
+}
+
+function writeFour(output: usize, sums: v128, gated: bool): void {
+  v128.store(output, gated ? f32x4.mul(silu(sums), v128.load(output)) : sums);
+}

@@ -1,0 +1,185 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { attentionGraph } from '../runtime/graphs/attention.ts';
+import { GraphSession, view } from '../runtime/session.ts';
+import { largestDifference, softmaxRow } from '../runtime/testing/reference-math.ts';
+import { randomNumbers } from '../runtime/testing/tiny-model.ts';
+import { attentionScratchBytes } from './kernels.ts';
+import { kernelBed } from './testing/kernel-bed.ts';
+
+const bed = kernelBed();
+const { kernels, memory } = bed;
+
+interface Shape {
+  readonly group: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly rows: number;
+  readonly length: number;
+}
+
+/** Groups of up to nine queries: one alone, whole fours, and what is left over from fours. */
+const shapes: fc.Arbitrary<Shape & { seed: number }> = fc
+  .record({
+    group: fc.integer({ min: 1, max: 9 }),
+    kvHeads: fc.integer({ min: 1, max: 3 }),
+    headSize: fc.constantFrom(16, 32, 48, 64, 128),
+    rows: fc.integer({ min: 1, max: 4 }),
+    before: fc.integer({ min: 0, max: 70 }),
+    seed: fc.integer(),
+  })
+  .map(({ before, ...shape }) => ({ ...shape, length: before + shape.rows }));
+
+interface Sequence {
+  readonly queries: Float32Array;
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+}
+
+function randomSequence({ group, kvHeads, headSize, rows, length }: Shape, seed: number): Sequence {
+  return {
+    queries: randomNumbers(rows * group * kvHeads * headSize, seed).map((value) => 3 * value),
+    keys: randomNumbers(length * kvHeads * headSize, seed + 1),
+    values: randomNumbers(length * kvHeads * headSize, seed + 2),
+  };
+}
+
+/** Runs `attend` for each range of key-value heads in turn. */
+function attend(
+  { group, kvHeads, headSize, rows, length }: Shape,
+  { queries, keys, values }: Sequence,
+  ranges: readonly (readonly [begin: number, end: number])[] = [[0, kvHeads]],
+): Float32Array {
+  const output = bed.room(queries.length);
+  const scratch = memory.allocate(attentionScratchBytes(length, group * kvHeads, kvHeads, headSize));
+  const [q, k, v] = [bed.put(queries), bed.put(keys), bed.put(values)];
+  for (const [begin, end] of ranges) {
+    kernels.attend(
+      q,
+      rows,
+      k,
+      v,
+      length,
+      begin,
+      end,
+      group * kvHeads,
+      kvHeads,
+      headSize,
+      1 / Math.sqrt(headSize),
+      output,
+      scratch,
+    );
+  }
+  return memory.floats(output, queries.length).slice();
+}
+
+describe('attend', () => {
+  test('is causal attention of the newest rows over the whole cache', () => {
+    fc.assert(
+      fc.property(shapes, ({ seed, ...shape }) => {
+        const sequence = randomSequence(shape, seed);
+        const expected = reference(shape, sequence);
+        expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-5);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('agrees with ONNX Runtime over a long cache', () => {
+    const shape = { group: 4, kvHeads: 4, headSize: 64, rows: 3, length: 1001 };
+    const sequence = randomSequence(shape, 1);
+    const [heads, width] = [16, 256];
+    const session = GraphSession.create(
+      'attention',
+      attentionGraph('attention', { attentionHeads: heads, keyValueHeads: 4, headSize: 64 }),
+    );
+    const expected = new Float32Array(sequence.queries.length);
+    session.run(
+      {
+        queries: view(sequence.queries, 1, shape.rows, 4 * width),
+        keys: view(sequence.keys, 1, shape.length, width),
+        values: view(sequence.values, 1, shape.length, width),
+      },
+      { attended: view(expected, 1, shape.rows, 4 * width) },
+    );
+    session.release();
+    expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-5);
+  });
+
+  test('gives each row of a chunk what decoding that position gives, bit for bit', () => {
+    fc.assert(
+      fc.property(shapes, ({ seed, ...shape }) => {
+        const sequence = randomSequence(shape, seed);
+        const whole = attend(shape, sequence);
+        const width = shape.group * shape.kvHeads * shape.headSize;
+        for (let row = 0; row < shape.rows; row += 1) {
+          const queries = sequence.queries.slice(row * width, (row + 1) * width);
+          const seen = shape.length - shape.rows + row + 1;
+          const alone = attend({ ...shape, rows: 1, length: seen }, { ...sequence, queries });
+          expect(whole.slice(row * width, (row + 1) * width)).toEqual(alone);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('gives the same bits when the heads are shared out', () => {
+    const shape = { group: 3, kvHeads: 5, headSize: 32, rows: 2, length: 77 };
+    const sequence = randomSequence(shape, 2);
+    const parts = [
+      [3, 5],
+      [0, 1],
+      [1, 3],
+    ] as const;
+    expect(attend(shape, sequence, parts)).toEqual(attend(shape, sequence));
+  });
+
+  test('holds scores that are far apart', () => {
+    const shape = { group: 4, kvHeads: 1, headSize: 16, rows: 1, length: 40 };
+    const sequence = randomSequence(shape, 3);
+    sequence.queries.fill(100);
+    sequence.keys.fill(-100);
+    sequence.keys.fill(100, 7 * 16, 8 * 16);
+    const expected = [0, 1, 2, 3].flatMap(() => [...sequence.values.subarray(7 * 16, 8 * 16)]);
+    expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-6);
+  });
+
+  test('lets a NaN in the cache show in the heads that see it', () => {
+    const shape = { group: 2, kvHeads: 2, headSize: 16, rows: 1, length: 9 };
+    const sequence = randomSequence(shape, 4);
+    sequence.keys[3 * 32 + 1] = Number.NaN;
+    const output = attend(shape, sequence);
+    expect(output.subarray(0, 32).every(Number.isNaN)).toBe(true);
+    expect(output.subarray(32).every(Number.isFinite)).toBe(true);
+  });
+});
+
+/** Causal attention in plain loops over f64 numbers. */
+function reference(
+  { group, kvHeads, headSize, rows, length }: Shape,
+  { queries, keys, values }: Sequence,
+): number[] {
+  const output: number[] = [];
+  for (let row = 0; row < rows; row += 1) {
+    for (let head = 0; head < group * kvHeads; head += 1) {
+      const at = (row * group * kvHeads + head) * headSize;
+      const start = Math.floor(head / group) * headSize;
+      const scores = Array.from({ length: length - rows + row + 1 }, (_, position) => {
+        let score = 0;
+        for (let index = 0; index < headSize; index += 1) {
+          score += queries[at + index]! * keys[position * kvHeads * headSize + start + index]!;
+        }
+        return score / Math.sqrt(headSize);
+      });
+      const weights = softmaxRow(scores);
+      for (let index = 0; index < headSize; index += 1) {
+        let sum = 0;
+        for (let position = 0; position < weights.length; position += 1) {
+          sum += weights[position]! * values[position * kvHeads * headSize + start + index]!;
+        }
+        output.push(sum);
+      }
+    }
+  }
+  return output;
+}

@@ -1,0 +1,261 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { JanusError } from '../../shared/errors/janus-error.ts';
+
+/**
+ * The WebAssembly kernels, bound to one memory. Pointers are byte offsets into it, 0 where something is absent; strides
+ * and sizes count elements unless a name says bytes. Calls are synchronous, keep nothing between them, and may run in any
+ * number of threads on one memory as long as what they write does not overlap.
+ *
+ * A result never depends on the rows that are computed beside it, nor on how ranges of tiles, outputs or heads are shared
+ * out: it is the same bit for bit.
+ */
+export interface Kernels {
+  /**
+   * 1 where `linear` and `gateUp` sum four products at a time, which is faster on x86 with AVX-VNNI and wrong for int8
+   * elsewhere. Found out at loading; results are the same either way, so it is there for tests only.
+   */
+  readonly wideDot: { value: number };
+  /**
+   * Rounds f32 rows to int8 per block, for `linear` and `gateUp`. Fills `quantizedBytes(rows, inputSize, blockSize)`.
+   * Ranges of rows can be quantised apart if each but the last has a multiple of four rows: row r starts at
+   * r · quantizedBytes(1, …).
+   * @param source rows of `inputSize` floats, `sourceStride` floats apart
+   * @param inputSize a multiple of 4; the last block is filled up with zeros
+   */
+  quantizeRows(
+    source: number,
+    sourceStride: number,
+    rows: number,
+    inputSize: number,
+    blockSize: number,
+    target: number,
+  ): void;
+  /**
+   * `output[m, n] = Σ_k weights[n, k] · activations[m, k]`, for the 8 rows n of each tile in `[tileBegin, tileEnd)`.
+   * @param weights in layout tile8
+   * @param activations from `quantizeRows`, with the same `inputSize` and `blockSize`
+   * @param output rows `outputStride` floats apart, at least 8 · the matrix' tiles
+   */
+  linear(
+    bits: number,
+    weights: number,
+    inputSize: number,
+    blockSize: number,
+    tileBegin: number,
+    tileEnd: number,
+    activations: number,
+    rows: number,
+    output: number,
+    outputStride: number,
+  ): void;
+  /** `output = silu(gate · x) ⊙ (up · x)`; parameters as those of `linear`. */
+  gateUp(
+    bits: number,
+    gate: number,
+    up: number,
+    inputSize: number,
+    blockSize: number,
+    tileBegin: number,
+    tileEnd: number,
+    activations: number,
+    rows: number,
+    output: number,
+    outputStride: number,
+  ): void;
+  /**
+   * `output[m, n] = Σ_k weights[n, k] · source[m, k]` in f32, for the outputs n in `[outputBegin, outputEnd)`.
+   * @param source `[rows, inputSize]`; `inputSize` is a multiple of 4
+   * @param weights f32 `[N, inputSize]`
+   */
+  linearFloat(
+    source: number,
+    rows: number,
+    inputSize: number,
+    weights: number,
+    outputBegin: number,
+    outputEnd: number,
+    output: number,
+    outputStride: number,
+  ): void;
+  /**
+   * Causal attention of the newest `rows` of a sequence's `length` positions over all of them (decoding: one row), for
+   * key-value heads `[kvHeadBegin, kvHeadEnd)` and their query heads.
+   * @param queries `[rows, heads · D]`
+   * @param keys f32 `[length, kvHeads · D]`, the new rows included; so are `values`
+   * @param headSize D, a multiple of 16
+   * @param scale of the scores, usually 1 / √D
+   * @param output `[rows, heads · D]`
+   * @param scratch `attentionScratchBytes(length, heads, kvHeads, headSize)` that no other thread uses; a call for a part of
+   *   the heads needs only their part of it
+   */
+  attend(
+    queries: number,
+    rows: number,
+    keys: number,
+    values: number,
+    length: number,
+    kvHeadBegin: number,
+    kvHeadEnd: number,
+    heads: number,
+    kvHeads: number,
+    headSize: number,
+    scale: number,
+    output: number,
+    scratch: number,
+  ): void;
+  /**
+   * `sum = source + addend; output = sum / √(mean(sum²) + epsilon) · weights`, row by row.
+   * @param addend `[rows, size]`, or 0
+   * @param size H, a multiple of 4
+   * @param sumOutput `[rows, size]`, may be `source`; may be 0 where there is no addend
+   */
+  rmsNorm(
+    source: number,
+    addend: number,
+    weights: number,
+    rows: number,
+    size: number,
+    epsilon: number,
+    output: number,
+    sumOutput: number,
+  ): void;
+  /**
+   * Rotary position embedding (half-split) in place, of rows of `heads` heads that lie `stride` floats apart.
+   * @param headSize D, a multiple of 8
+   * @param cosines `[rows, D / 2]`, as `RotaryTable.fill` writes them; so are `sines`
+   * @param weights `[D]` of an RMS norm that each head goes through first, or 0
+   */
+  rotate(
+    vectors: number,
+    stride: number,
+    rows: number,
+    heads: number,
+    headSize: number,
+    cosines: number,
+    sines: number,
+    weights: number,
+    epsilon: number,
+  ): void;
+  /** `output = a + b` for `count` floats, a multiple of 4. */
+  add(a: number, b: number, count: number, output: number): void;
+  /**
+   * The `expertsPerToken` experts with the highest scores of each row, best first, equals by id, and their softmax
+   * weights, which sum to one where `normalize` is 1.
+   * @param scores f32 `[rows, experts]`
+   * @param ids int32 `[rows, k]`, written
+   * @param weights f32 `[rows, k]`, written
+   */
+  chooseExperts(
+    scores: number,
+    rows: number,
+    experts: number,
+    expertsPerToken: number,
+    normalize: 0 | 1,
+    ids: number,
+    weights: number,
+  ): void;
+  /** `target[i] = source[indices[i]]` for `count` rows of `rowBytes` bytes; `indices` are int32. */
+  moveRows(source: number, indices: number, count: number, rowBytes: number, target: number): void;
+  /**
+   * `output[row] = Σ_slot weights[row, slot] · expertOutputs[positions[row, slot]]` over the slots whose position lies in
+   * `[positionBegin, positionEnd)`, in the slots' order, in f64, rounded once.
+   * @param expertOutputs rows of `size` floats; `size` is a multiple of 8
+   * @param positions int32 `[rows, k]`
+   * @param weights f32 `[rows, k]`
+   */
+  combine(
+    expertOutputs: number,
+    positions: number,
+    weights: number,
+    rows: number,
+    expertsPerToken: number,
+    size: number,
+    positionBegin: number,
+    positionEnd: number,
+    output: number,
+  ): void;
+}
+
+/** Bytes that `quantizeRows` fills. */
+export function quantizedBytes(rows: number, inputSize: number, blockSize: number): number {
+  return (rows * Math.ceil(inputSize / blockSize) * blockSize * 160) / 32;
+}
+
+/** Bytes of scratch memory that `attend` needs for `kvHeads` key-value heads over a cache of `length` positions. */
+export function attentionScratchBytes(
+  length: number,
+  heads: number,
+  kvHeads: number,
+  headSize: number,
+): number {
+  return kvHeads * Math.ceil(heads / kvHeads / 4) * (32 * headSize + 16 + 16 * length);
+}
+
+const KERNELS_PATH = fileURLToPath(new URL('./build/kernels.wasm', import.meta.url));
+
+/**
+ * Reads and compiles the kernels. A module can be posted to other threads, which saves them doing it again.
+ * @throws JanusError if the kernels were not built, or this Node cannot run them.
+ */
+export function compileKernels(path: string = KERNELS_PATH): WebAssembly.Module {
+  let bytes: Buffer<ArrayBuffer>;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new JanusError(`${path} is missing: run npm run setup, which builds it`, { cause: error });
+  }
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch (error) {
+    throw new JanusError(
+      `${path} does not compile on Node ${process.version} (${process.arch}); Node 24 is needed`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * The kernels on `memory`, which must be shared. Each thread loads them for itself.
+ * @throws JanusError if the kernels were not built, or `memory` is not one that they can work on.
+ */
+export function loadKernels(memory: WebAssembly.Memory, module = compileKernels()): Kernels {
+  try {
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    return exports as unknown as Kernels;
+  } catch (error) {
+    throw new JanusError(
+      'the kernels cannot work on this memory: it must be shared and have at most 65536 pages',
+      { cause: error },
+    );
+  }
+}
+
+/** Whether this machine and this Node can run the kernels. */
+export type KernelSupport = 'all' | 'none';
+
+/*
+ * (func (export "dot") (param $activation i32) (param $code i32) (result i32)
+ *   (i16x8.extract_lane_s 0 (i16x8.relaxed_dot_i8x16_i7x16_s
+ *     (i8x16.splat (local.get $activation)) (i8x16.splat (local.get $code)))))
+ */
+const DOT_MODULE = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f],
+  ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x07, 0x07, 0x01, 0x03, 0x64, 0x6f, 0x74, 0x00, 0x00],
+  ...[0x0a, 0x12, 0x01, 0x10, 0x00, 0x20, 0x00, 0xfd, 0x0f, 0x20, 0x01, 0xfd, 0x0f],
+  ...[0xfd, 0x92, 0x02, 0xfd, 0x18, 0x00, 0x0b],
+);
+
+/**
+ * Tries the dot product of bytes that the kernels are made of. All processors agree on what it does with the 4-bit codes
+ * that the kernels give it (8-bit codes are taken in halves), so what can be missing is relaxed SIMD altogether.
+ */
+export function kernelSupport(): KernelSupport {
+  if (!WebAssembly.validate(DOT_MODULE)) return 'none';
+  const { dot } = new WebAssembly.Instance(new WebAssembly.Module(DOT_MODULE)).exports as {
+    dot(activation: number, code: number): number;
+  };
+  return [-127, 127].every((activation) => dot(activation, 15) === 2 * activation * 15) ? 'all' : 'none';
+}

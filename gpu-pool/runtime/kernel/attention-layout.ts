@@ -1,0 +1,105 @@
+import type { ModelConfig } from '../../../shared/model/config.ts';
+import { quantizedBytes } from '../../kernels/kernels.ts';
+import { tile8Bytes } from '../../kernels/tile8.ts';
+import type { BlockMatrixFormat } from '../matrix.ts';
+import { SPAN_WORDS } from './kernel-tasks.ts';
+import type { Region } from './region.ts';
+
+/** Sizes that the memory of a `KernelAttentionModel` depends on. */
+export interface AttentionSizes {
+  readonly maxRows: number;
+  /** Sequences that run at once. */
+  readonly slots: number;
+  readonly attention: BlockMatrixFormat;
+  readonly head: BlockMatrixFormat;
+}
+
+/** Offsets of a layer's weights. Query, key and value projections follow each other without a gap. */
+export interface LayerOffsets {
+  readonly inputNorm: number;
+  readonly projections: number;
+  readonly queryNorm: number;
+  readonly keyNorm: number;
+  readonly output: number;
+  readonly postNorm: number;
+  readonly router: number;
+}
+
+export type AttentionLayout = ReturnType<typeof layOutAttention>;
+
+const FLOAT = 4;
+
+/** Where everything that an attention instance computes with lies: weights, then what a step works on. */
+export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, region: Region) {
+  const { hiddenSize, headSize, experts, expertsPerToken, vocabularySize } = config;
+  const { maxRows, slots } = sizes;
+  const queryWidth = config.attentionHeads * headSize;
+  const kvWidth = config.keyValueHeads * headSize;
+  const layers = Array.from({ length: config.layers }, () => layOutLayer(config, sizes, region));
+  const widest = Math.max(hiddenSize, queryWidth);
+  const smallest = Math.min(sizes.attention.blockSize, sizes.head.blockSize);
+  const rows = (width: number) => region.allocate(FLOAT * maxRows * width);
+  const headRows = (width: number) => region.allocate(FLOAT * slots * width);
+  return {
+    layers,
+    finalNorm: region.allocate(FLOAT * hiddenSize),
+    head: region.allocate(tile8Bytes(vocabularySize, hiddenSize, sizes.head)),
+    beforeAttention: rows(hiddenSize),
+    beforeExperts: rows(hiddenSize),
+    normed: rows(hiddenSize),
+    quantized: region.allocate(quantizedBytes(Math.max(maxRows, slots), widest, smallest)),
+    queries: rows(queryWidth),
+    keys: rows(kvWidth),
+    values: rows(kvWidth),
+    attended: rows(queryWidth),
+    projected: rows(hiddenSize),
+    moeOutput: rows(hiddenSize),
+    scores: rows(experts),
+    expertIds: rows(expertsPerToken),
+    gateWeights: rows(expertsPerToken),
+    cosines: rows(headSize / 2),
+    sines: rows(headSize / 2),
+    spans: region.allocate(FLOAT * SPAN_WORDS * slots),
+    headRows: headRows(1),
+    headResidual: headRows(hiddenSize),
+    headMoe: headRows(hiddenSize),
+    headNormed: headRows(hiddenSize),
+    logits: headRows(vocabularySize),
+  };
+}
+
+function layOutLayer(config: ModelConfig, sizes: AttentionSizes, region: Region): LayerOffsets {
+  const { hiddenSize, headSize, queryKeyNorm } = config;
+  const queryWidth = config.attentionHeads * headSize;
+  const kvWidth = config.keyValueHeads * headSize;
+  return {
+    inputNorm: region.allocate(FLOAT * hiddenSize),
+    projections: region.allocate(tile8Bytes(queryWidth + 2 * kvWidth, hiddenSize, sizes.attention)),
+    queryNorm: queryKeyNorm ? region.allocate(FLOAT * headSize) : 0,
+    keyNorm: queryKeyNorm ? region.allocate(FLOAT * headSize) : 0,
+    output: region.allocate(tile8Bytes(hiddenSize, queryWidth, sizes.attention)),
+    postNorm: region.allocate(FLOAT * hiddenSize),
+    router: region.allocate(FLOAT * config.experts * hiddenSize),
+  };
+}
+
+/**
+ * True where the kernels can compute a model's attention side: they take rows in vectors, and outputs in tiles of eight.
+ */
+export function kernelsFit(config: ModelConfig): boolean {
+  const eights = [
+    config.hiddenSize,
+    config.expertSize,
+    config.vocabularySize,
+    config.keyValueHeads * config.headSize,
+  ];
+  const { attentionHeads, keyValueHeads, headSize } = config;
+  return (
+    eights.every((size) => size % 8 === 0) && headSize % 16 === 0 && attentionHeads % keyValueHeads === 0
+  );
+}
+
+/** Room for the KV cache of one token. */
+export function cacheBytesPerToken({ layers, keyValueHeads, headSize }: ModelConfig): number {
+  return layers * keyValueHeads * headSize * 2 * FLOAT;
+}

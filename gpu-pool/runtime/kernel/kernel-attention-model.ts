@@ -1,0 +1,272 @@
+import { JanusError } from '../../../shared/errors/janus-error.ts';
+import type { GatePlacement, ModelConfig } from '../../../shared/model/config.ts';
+import type { TensorSpec } from '../../../shared/model/tensor-specs.ts';
+import { modelTensors } from '../../../shared/model/tensors.ts';
+import type { Kernels } from '../../kernels/kernels.ts';
+import { tile8Bytes } from '../../kernels/tile8.ts';
+import type { Team } from '../../team/team.ts';
+import type { AttentionCompute, AttentionSpan } from '../attention-compute.ts';
+import { EmbeddingRows } from '../embedding-rows.ts';
+import type { BlockMatrixFormat } from '../matrix.ts';
+import { RotaryTable } from '../rotary.ts';
+import type { ModelWeights } from '../weights.ts';
+import { type AttentionLayout, type AttentionSizes, layOutAttention } from './attention-layout.ts';
+import { SPAN_WORDS, TaskKind } from './kernel-tasks.ts';
+import type { Region } from './region.ts';
+import { writeTile8 } from './write-tile8.ts';
+
+export interface KernelAttentionOptions extends AttentionSizes {
+  readonly kernels: Kernels;
+  readonly memory: WebAssembly.Memory;
+  /** Where its weights and buffers go. */
+  readonly region: Region;
+  /** Threads that share the work. */
+  readonly team: Team;
+  readonly gate: GatePlacement;
+}
+
+/** Tiles, outputs and units with fewer of which waking a helper costs more than it helps: about 50 µs of work. */
+const FEWEST_TILE_ROWS = 64;
+const FEWEST_ATTENDED = 256;
+const FEWEST_SCORES = 512;
+
+/** The attention side in WebAssembly kernels: quantised projections and LM head, everything else in f32. */
+export class KernelAttentionModel implements AttentionCompute {
+  readonly maxRows: number;
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+  readonly moeOutput: Float32Array;
+  readonly #config: ModelConfig;
+  readonly #options: KernelAttentionOptions;
+  readonly #at: AttentionLayout;
+  readonly #embedding: EmbeddingRows;
+  readonly #rotary: RotaryTable;
+  readonly #buffer: ArrayBufferLike;
+  readonly #spans: Int32Array;
+  readonly #projectionTileBytes: number;
+  /** T of the step under way. */
+  #rows = 0;
+
+  /** Reads the weights. @throws JanusError if a tensor is missing or has the wrong shape */
+  constructor(config: ModelConfig, weights: ModelWeights, options: KernelAttentionOptions) {
+    const { memory, region, maxRows, slots } = options;
+    this.#config = config;
+    this.#options = options;
+    this.#buffer = memory.buffer;
+    this.maxRows = maxRows;
+    this.#at = layOutAttention(config, options, region);
+    const kvWidth = config.keyValueHeads * config.headSize;
+    this.keys = this.#floats(this.#at.keys, maxRows * kvWidth);
+    this.values = this.#floats(this.#at.values, maxRows * kvWidth);
+    this.moeOutput = this.#floats(this.#at.moeOutput, maxRows * config.hiddenSize);
+    this.#spans = new Int32Array(this.#buffer, this.#at.spans, slots * SPAN_WORDS);
+    this.#projectionTileBytes = tile8Bytes(8, config.hiddenSize, options.attention);
+    this.#rotary = new RotaryTable(config.contextLength, config.headSize, config.ropeTheta);
+    this.#embedding = new EmbeddingRows(config, weights);
+    this.#load(weights);
+  }
+
+  #floats(offset: number, length: number): Float32Array {
+    return new Float32Array(this.#buffer, offset, length);
+  }
+
+  #load(weights: ModelWeights): void {
+    const { attention, head } = this.#options;
+    const tensors = modelTensors(this.#config);
+    this.#loadFloats(weights, tensors.finalNorm, this.#at.finalNorm);
+    this.#loadMatrices(weights, [tensors.languageModelHead], head, this.#at.head);
+    for (const [layer, at] of this.#at.layers.entries()) {
+      const of = tensors.layer(layer);
+      this.#loadFloats(weights, of.inputNorm, at.inputNorm);
+      this.#loadFloats(weights, of.postAttentionNorm, at.postNorm);
+      this.#loadFloats(weights, of.router, at.router);
+      if (of.queryNorm) this.#loadFloats(weights, of.queryNorm, at.queryNorm);
+      if (of.keyNorm) this.#loadFloats(weights, of.keyNorm, at.keyNorm);
+      const projections = [of.queryProjection, of.keyProjection, of.valueProjection];
+      this.#loadMatrices(weights, projections, attention, at.projections);
+      this.#loadMatrices(weights, [of.outputProjection], attention, at.output);
+    }
+  }
+
+  #loadFloats(weights: ModelWeights, { name, shape }: TensorSpec, offset: number): void {
+    const values = weights.float32(name, shape);
+    this.#floats(offset, values.length).set(values);
+  }
+
+  #loadMatrices(
+    weights: ModelWeights,
+    specs: readonly TensorSpec[],
+    format: BlockMatrixFormat,
+    offset: number,
+  ): void {
+    let at = offset;
+    for (const spec of specs) {
+      const bytes = tile8Bytes(spec.shape[0]!, spec.shape[1]!, format);
+      writeTile8(weights, spec, format, new Uint8Array(this.#buffer, at, bytes));
+      at += bytes;
+    }
+  }
+
+  embed(tokenIds: Int32Array, positions: Int32Array, rows: number): void {
+    if (rows < 1 || rows > this.maxRows) {
+      throw new JanusError(`a step of ${rows} rows is outside 1 … ${this.maxRows} (maxRows)`);
+    }
+    const { hiddenSize, headSize } = this.#config;
+    const angles = (rows * headSize) / 2;
+    this.#rows = rows;
+    this.#rotary.fill(
+      positions,
+      rows,
+      this.#floats(this.#at.cosines, angles),
+      this.#floats(this.#at.sines, angles),
+    );
+    this.#embedding.gather(tokenIds, rows, this.#floats(this.#at.beforeAttention, rows * hiddenSize));
+  }
+
+  pre(layer: number): void {
+    const { hiddenSize, headSize, attentionHeads, keyValueHeads, rmsNormEpsilon } = this.#config;
+    const { kernels, team, attention } = this.#options;
+    const at = this.#at;
+    const weights = at.layers[layer]!;
+    const rows = this.#rows;
+    const source = layer === 0 ? at.beforeAttention : at.beforeExperts;
+    const addend = layer === 0 ? 0 : at.moeOutput;
+    const sum = layer === 0 ? 0 : at.beforeAttention;
+    kernels.rmsNorm(source, addend, weights.inputNorm, rows, hiddenSize, rmsNormEpsilon, at.normed, sum);
+    kernels.quantizeRows(at.normed, hiddenSize, rows, hiddenSize, attention.blockSize, at.quantized);
+    const queryTiles = (attentionHeads * headSize) / 8;
+    const kvTiles = (keyValueHeads * headSize) / 8;
+    team.run(
+      TaskKind.project,
+      [
+        ...[attention.bits, weights.projections, hiddenSize, attention.blockSize, at.quantized, rows],
+        ...[at.queries, at.keys, at.values, queryTiles, kvTiles, kvTiles, this.#projectionTileBytes],
+      ],
+      queryTiles + 2 * kvTiles,
+      FEWEST_TILE_ROWS / rows,
+    );
+    const { cosines, sines } = at;
+    const width = attentionHeads * headSize;
+    const kvWidth = keyValueHeads * headSize;
+    const { queryNorm, keyNorm } = weights;
+    kernels.rotate(
+      at.queries,
+      width,
+      rows,
+      attentionHeads,
+      headSize,
+      cosines,
+      sines,
+      queryNorm,
+      rmsNormEpsilon,
+    );
+    kernels.rotate(at.keys, kvWidth, rows, keyValueHeads, headSize, cosines, sines, keyNorm, rmsNormEpsilon);
+  }
+
+  /** @param spans with keys and values in kernel memory */
+  attendAll(spans: readonly AttentionSpan[], count: number): void {
+    const { attentionHeads, keyValueHeads, headSize } = this.#config;
+    const { spans: spansAt, queries, attended } = this.#at;
+    let attendedRows = 0;
+    for (let i = 0; i < count; i++) {
+      const { firstRow, rows, keys, values, length } = spans[i]!;
+      const at = i * SPAN_WORDS;
+      this.#spans[at] = firstRow;
+      this.#spans[at + 1] = rows;
+      this.#spans[at + 2] = keys.byteOffset;
+      this.#spans[at + 3] = values.byteOffset;
+      this.#spans[at + 4] = length;
+      attendedRows += rows * length;
+    }
+    this.#options.team.run(
+      TaskKind.attend,
+      [spansAt, queries, attended, attentionHeads, keyValueHeads, headSize],
+      count * keyValueHeads,
+      attendedRows < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : 2,
+    );
+  }
+
+  post(layer: number, hidden: Float32Array, expertIds: Int32Array, gateWeights: Float32Array): void {
+    const { hiddenSize, headSize, attentionHeads, rmsNormEpsilon } = this.#config;
+    const { kernels, gate } = this.#options;
+    const at = this.#at;
+    const weights = at.layers[layer]!;
+    const rows = this.#rows;
+    const width = attentionHeads * headSize;
+    this.#linear(this.#options.attention, at.attended, width, rows, weights.output, hiddenSize, at.projected);
+    kernels.rmsNorm(
+      at.beforeAttention,
+      at.projected,
+      weights.postNorm,
+      rows,
+      hiddenSize,
+      rmsNormEpsilon,
+      at.normed,
+      at.beforeExperts,
+    );
+    hidden.set(this.#floats(at.normed, rows * hiddenSize));
+    if (gate === 'attention') this.#route(weights.router, expertIds, gateWeights);
+  }
+
+  #route(router: number, expertIds: Int32Array, gateWeights: Float32Array): void {
+    const { hiddenSize, experts, expertsPerToken, normalizeGateWeights } = this.#config;
+    const { kernels, team } = this.#options;
+    const at = this.#at;
+    const rows = this.#rows;
+    team.run(
+      TaskKind.linearFloat,
+      [at.normed, rows, hiddenSize, router, at.scores, experts],
+      experts,
+      FEWEST_SCORES / rows,
+    );
+    const normalize = normalizeGateWeights ? 1 : 0;
+    kernels.chooseExperts(at.scores, rows, experts, expertsPerToken, normalize, at.expertIds, at.gateWeights);
+    const pairs = rows * expertsPerToken;
+    expertIds.set(new Int32Array(this.#buffer, at.expertIds, pairs));
+    gateWeights.set(this.#floats(at.gateWeights, pairs));
+  }
+
+  /** `output [rows, outputSize] = source [rows, inputSize] · weightsᵀ`, by the whole team. */
+  #linear(
+    { bits, blockSize }: BlockMatrixFormat,
+    source: number,
+    inputSize: number,
+    rows: number,
+    weights: number,
+    outputSize: number,
+    output: number,
+  ): void {
+    const { kernels, team } = this.#options;
+    const { quantized } = this.#at;
+    kernels.quantizeRows(source, inputSize, rows, inputSize, blockSize, quantized);
+    team.run(
+      TaskKind.linear,
+      [bits, weights, inputSize, blockSize, quantized, rows, output, outputSize],
+      outputSize / 8,
+      FEWEST_TILE_ROWS / rows,
+    );
+  }
+
+  head(rowIndices: Int32Array, count: number, logits: Float32Array): void {
+    const { hiddenSize, vocabularySize, rmsNormEpsilon } = this.#config;
+    const { kernels, head } = this.#options;
+    const at = this.#at;
+    new Int32Array(this.#buffer, at.headRows, count).set(rowIndices.subarray(0, count));
+    kernels.moveRows(at.beforeExperts, at.headRows, count, 4 * hiddenSize, at.headResidual);
+    kernels.moveRows(at.moeOutput, at.headRows, count, 4 * hiddenSize, at.headMoe);
+    kernels.rmsNorm(
+      at.headResidual,
+      at.headMoe,
+      at.finalNorm,
+      count,
+      hiddenSize,
+      rmsNormEpsilon,
+      at.headNormed,
+      at.headResidual,
+    );
+    this.#linear(head, at.headNormed, hiddenSize, count, at.head, vocabularySize, at.logits);
+    logits.set(this.#floats(at.logits, count * vocabularySize));
+  }
+
+  release(): void {}
+}

@@ -1,0 +1,176 @@
+import { JanusError } from '../../../shared/errors/janus-error.ts';
+import type { ModelConfig } from '../../../shared/model/config.ts';
+import { expertTensors } from '../../../shared/model/tensors.ts';
+import { type Kernels, loadKernels, quantizedBytes } from '../../kernels/kernels.ts';
+import { tile8Bytes } from '../../kernels/tile8.ts';
+import type { BlockMatrixFormat, MatrixFormat } from '../matrix.ts';
+import { expertFormat, type ModelWeights, type WeightFormats } from '../weights.ts';
+import type { KernelSource } from './kernel-source.ts';
+import { Region } from './region.ts';
+import { writeTile8 } from './write-tile8.ts';
+
+/** Offsets of an expert's matrices from where it lies. */
+interface ExpertLayout {
+  readonly gate: number;
+  readonly up: number;
+  readonly down: number;
+  readonly bytes: number;
+}
+
+/** The same order and alignment as in packed models, so that an expert is loaded by one read. */
+function expertLayout({ hiddenSize, expertSize }: ModelConfig, format: BlockMatrixFormat): ExpertLayout {
+  const region = new Region();
+  const gate = region.allocate(tile8Bytes(expertSize, hiddenSize, format));
+  const up = region.allocate(tile8Bytes(expertSize, hiddenSize, format));
+  const down = region.allocate(tile8Bytes(hiddenSize, expertSize, format));
+  return { gate, up, down, bytes: region.usedBytes };
+}
+
+/** Bytes of one expert of a layer in kernel memory; 0 where the kernels do not compute it. */
+export function kernelExpertBytes(config: ModelConfig, format: MatrixFormat, mostBits: 4 | 8): number {
+  return isKernelFormat(format, mostBits) ? expertLayout(config, format).bytes : 0;
+}
+
+/** True for blocks of codes that the kernels multiply on this machine. */
+export function isKernelFormat(format: MatrixFormat, mostBits: 4 | 8): format is BlockMatrixFormat {
+  return format.form === 'blocks' && format.bits <= mostBits;
+}
+
+/** Memory of one thread that computes experts. */
+interface Scratch {
+  readonly input: number;
+  readonly quantizedInput: number;
+  readonly inner: number;
+  readonly quantizedInner: number;
+  readonly output: number;
+}
+
+/** Allocates the scratch memory of `KernelExperts` in `region`. */
+export function expertScratch(
+  { hiddenSize, expertSize }: ModelConfig,
+  maxRows: number,
+  region: Region,
+): Scratch {
+  // The smallest blocks need most room beside their codes.
+  const smallest = 32;
+  return {
+    input: region.allocate(4 * maxRows * hiddenSize),
+    quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, smallest)),
+    inner: region.allocate(4 * maxRows * expertSize),
+    quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, smallest)),
+    output: region.allocate(4 * maxRows * hiddenSize),
+  };
+}
+
+/**
+ * The experts of a host that lie in kernel memory as blocks. Every thread of the host has an object of its own over the same
+ * memory, and can run all of them, whoever loaded them.
+ */
+export class KernelExperts {
+  readonly #config: ModelConfig;
+  readonly #formats: WeightFormats;
+  readonly #source: KernelSource;
+  readonly #kernels: Kernels;
+  readonly #experts: Int32Array;
+  readonly #scratch: Scratch;
+  readonly #input: Float32Array;
+  readonly #output: Float32Array;
+  /** By layer; undefined where experts are not held as blocks. */
+  readonly #layouts: readonly (ExpertLayout | undefined)[];
+
+  constructor(config: ModelConfig, formats: WeightFormats, source: KernelSource) {
+    const { hiddenSize } = config;
+    const { memory, module, maxRows } = source;
+    this.#config = config;
+    this.#formats = formats;
+    this.#source = source;
+    this.#kernels = loadKernels(memory, module);
+    this.#experts = new Int32Array(source.experts);
+    this.#scratch = expertScratch(config, maxRows, new Region(source.scratch));
+    this.#input = new Float32Array(memory.buffer, this.#scratch.input, maxRows * hiddenSize);
+    this.#output = new Float32Array(memory.buffer, this.#scratch.output, maxRows * hiddenSize);
+    this.#layouts = Array.from({ length: config.layers }, (_, layer) => {
+      const format = expertFormat(formats, layer);
+      return isKernelFormat(format, source.mostBits) ? expertLayout(config, format) : undefined;
+    });
+  }
+
+  /** True where the experts of a layer are computed here, and not by ONNX Runtime. */
+  computes(layer: number): boolean {
+    return this.#layouts[layer] !== undefined;
+  }
+
+  /** Reads an expert to its place. @throws JanusError if the host has no place for it or a tensor is wrong */
+  load(layer: number, expert: number, weights: ModelWeights): number {
+    const { gate, up, down, bytes } = this.#layout(layer);
+    const at = this.#offset(layer, expert);
+    const target = new Uint8Array(this.#source.memory.buffer, at, bytes);
+    if (weights.readExpert !== undefined) {
+      weights.readExpert(layer, expert, target);
+      return bytes;
+    }
+    const format = expertFormat(this.#formats, layer) as BlockMatrixFormat;
+    const tensors = expertTensors(this.#config, layer, expert);
+    writeTile8(weights, tensors.gate, format, target.subarray(gate, up));
+    writeTile8(weights, tensors.up, format, target.subarray(up, down));
+    writeTile8(weights, tensors.down, format, target.subarray(down));
+    return bytes;
+  }
+
+  /**
+   * Runs an expert on M rows.
+   * @param input `[M, H]`
+   * @param rows M
+   * @param output `[M, H]`
+   * @throws JanusError if this host does not hold the expert
+   */
+  run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void {
+    const { hiddenSize, expertSize } = this.#config;
+    const { gate, up, down } = this.#layout(layer);
+    const at = this.#offset(layer, expert);
+    const { bits, blockSize } = expertFormat(this.#formats, layer) as BlockMatrixFormat;
+    const kernels = this.#kernels;
+    const scratch = this.#scratch;
+    this.#input.set(input);
+    kernels.quantizeRows(scratch.input, hiddenSize, rows, hiddenSize, blockSize, scratch.quantizedInput);
+    kernels.gateUp(
+      bits,
+      at + gate,
+      at + up,
+      hiddenSize,
+      blockSize,
+      0,
+      expertSize / 8,
+      scratch.quantizedInput,
+      rows,
+      scratch.inner,
+      expertSize,
+    );
+    kernels.quantizeRows(scratch.inner, expertSize, rows, expertSize, blockSize, scratch.quantizedInner);
+    kernels.linear(
+      bits,
+      at + down,
+      expertSize,
+      blockSize,
+      0,
+      hiddenSize / 8,
+      scratch.quantizedInner,
+      rows,
+      scratch.output,
+      hiddenSize,
+    );
+    output.set(this.#output.subarray(0, rows * hiddenSize));
+  }
+
+  #layout(layer: number): ExpertLayout {
+    const layout = this.#layouts[layer];
+    if (layout === undefined) throw new JanusError(`The experts of layer ${layer} are not in kernel memory.`);
+    return layout;
+  }
+
+  #offset(layer: number, expert: number): number {
+    const at = this.#experts[layer * this.#config.experts + expert];
+    if (!at) throw new JanusError(`expert ${expert} of layer ${layer} is not loaded here`);
+    return at >>> 0;
+  }
+}

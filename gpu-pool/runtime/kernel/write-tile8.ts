@@ -1,0 +1,26 @@
+import type { TensorSpec } from '../../../shared/model/tensor-specs.ts';
+import { packTile8 } from '../../kernels/tile8.ts';
+import type { BlockMatrixFormat } from '../matrix.ts';
+import { quantizeBlocks } from '../quantize.ts';
+import { type ModelWeights, readLinear } from '../weights.ts';
+
+/**
+ * Writes a matrix in layout tile8: as it is stored where the model is packed, else rounded now.
+ *
+ * @param target exactly its bytes, or more
+ * @throws JanusError if the tensor is missing or has another shape
+ */
+export function writeTile8(
+  weights: ModelWeights,
+  spec: TensorSpec,
+  format: BlockMatrixFormat,
+  target: Uint8Array,
+): void {
+  const stored = weights.tile8?.(spec.name, spec.shape);
+  if (stored !== undefined) {
+    target.set(stored);
+    return;
+  }
+  const { outputSize, inputSize, weights: values } = readLinear(weights, spec);
+  packTile8(quantizeBlocks(values, outputSize, inputSize, format), target);
+}

@@ -1,0 +1,50 @@
+import { type TaskRunner, TeamBoard } from './team-board.ts';
+
+/** Chunks per thread that a task is cut into: enough that nobody waits long for the slowest, few enough to cost little. */
+const CHUNKS_PER_THREAD = 4;
+
+export interface TeamOptions {
+  readonly board: TeamBoard;
+  /** Computes parts of tasks on this thread. */
+  readonly run: TaskRunner;
+  /** Idle threads that may help; 0: the leader computes everything alone. */
+  readonly helpers: number;
+  /** Wakes them. */
+  readonly wake: () => void;
+  /** Time to look for the last chunks of the helpers before sleeping; 0 where there are more threads than processors. */
+  readonly spinMs: number;
+}
+
+/** One thread that has work, and the idle threads of its host that help it. */
+export class Team {
+  readonly #options: TeamOptions;
+  readonly #alone = new Int32Array(16);
+
+  constructor(options: TeamOptions) {
+    this.#options = options;
+  }
+
+  /** A team of the calling thread alone. */
+  static alone(run: TaskRunner): Team {
+    return new Team({ board: new TeamBoard(), run, helpers: 0, wake: () => {}, spinMs: 0 });
+  }
+
+  /**
+   * Computes a task of `units`; returns when all of it is done.
+   *
+   * @param fewest units that are worth handing out: with fewer, waking others costs more than they do
+   */
+  run(kind: number, taskArguments: readonly number[], units: number, fewest: number): void {
+    const { board, run, helpers, wake, spinMs } = this.#options;
+    if (helpers === 0 || units < fewest) {
+      for (let i = 0; i < taskArguments.length; i++) this.#alone[i] = taskArguments[i]!;
+      run(kind, this.#alone, 0, units);
+      return;
+    }
+    const chunkUnits = Math.ceil(units / ((helpers + 1) * CHUNKS_PER_THREAD));
+    board.open(kind, taskArguments, units, chunkUnits);
+    wake();
+    board.help(run);
+    board.finish(spinMs);
+  }
+}

@@ -1,0 +1,113 @@
+import type { PeerMode } from '../llama/protocol.ts';
+import { decodeTimes, p50p99, type Summary, summarise } from './decode-times.ts';
+import { randomTokens } from './prompts.ts';
+import type { Systems } from './systems.ts';
+
+/** What is measured in one cell. */
+export interface CellOptions {
+  readonly phase: 'prefill' | 'decode';
+  readonly sequences: number;
+  /** Tokens of each prompt. */
+  readonly context: number;
+  /** Tokens that each sequence decodes while all do. */
+  readonly decodeTokens: number;
+  readonly repetitions: number;
+  readonly vocabularySize: number;
+}
+
+/** The ways by which the model is run. */
+export type Way = 'ours' | 'oursInner' | PeerMode;
+export const WAYS: readonly Way[] = ['ours', 'asItComes', 'oursInner', 'tuned'];
+const MODES: readonly PeerMode[] = ['asItComes', 'tuned'];
+
+/** One way in one cell. */
+export interface Measured {
+  readonly tokensPerSecond: Summary;
+  /** Of single steps in decode (TPOT), of whole prompts in prefill (TTFT). */
+  readonly latency: { readonly p50Ms: number; readonly p99Ms: number };
+}
+
+/** Repetitions are counted from here; the first one warms up and is not kept. */
+const WARM_UP = -1;
+/** Prompt rows that `janus up` prefills per step beside decoding; used to foresee how long prompts keep sequences apart. */
+const PREFILL_ROWS = 128;
+/** Room in the peer's cache beyond what is used. */
+const SPARE_CONTEXT = 8;
+
+/** Runs one repetition of a cell in one way. */
+type Repetition = (
+  way: Way,
+  repetition: number,
+) => Promise<{ tokensPerSecond: number; latenciesMs: number[] }>;
+
+/**
+ * Measures one cell in all ways, in turn in each repetition and in the opposite order in every other one, so that a change of
+ * the machine's speed meets them all.
+ */
+export async function measureCell(systems: Systems, options: CellOptions): Promise<Record<Way, Measured>> {
+  const { sequences, context, decodeTokens, repetitions } = options;
+  const contextSize = context + decodeTokens + SPARE_CONTEXT;
+  for (const mode of MODES) await systems.peer.tell('open', { mode, sequences, contextSize });
+  try {
+    const run = options.phase === 'prefill' ? prefill(systems, options) : await decode(systems, options);
+    const rates = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
+    const latencies = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
+    for (let repetition = WARM_UP; repetition < repetitions; repetition++) {
+      for (const way of repetition % 2 === 0 ? WAYS : WAYS.toReversed()) {
+        const { tokensPerSecond, latenciesMs } = await run(way, repetition);
+        if (repetition === WARM_UP) continue;
+        rates.get(way)!.push(tokensPerSecond);
+        latencies.get(way)!.push(...latenciesMs);
+      }
+    }
+    const measured = (way: Way): Measured => ({
+      tokensPerSecond: summarise(rates.get(way)!),
+      latency: p50p99(latencies.get(way)!),
+    });
+    return Object.fromEntries(WAYS.map((way) => [way, measured(way)])) as Record<Way, Measured>;
+  } finally {
+    for (const mode of MODES) await systems.peer.tell('close', { mode });
+  }
+}
+
+/** One prompt at a time, a new one each time, so that no cache of prefixes helps. */
+function prefill({ janus, peer }: Systems, { context, vocabularySize }: CellOptions): Repetition {
+  return async (way, repetition) => {
+    const seed = 1_000 + 10 * repetition + WAYS.indexOf(way);
+    const [prompt] = randomTokens(vocabularySize, 1, context, seed);
+    let firstTokenMs: number | undefined;
+    if (way === 'ours' || way === 'oursInner') {
+      const requests = [{ prompt: prompt!, tokens: 1, seed }];
+      [firstTokenMs] = (await (way === 'ours' ? janus.overHttp(requests) : janus.innerLoop(requests))).flat();
+    } else {
+      ({ firstTokenMs } = await peer.tell('prefill', { mode: way, prompt: prompt! }));
+    }
+    if (firstTokenMs === undefined) throw new Error('A prompt was answered without a token.');
+    return { tokensPerSecond: (context * 1_000) / firstTokenMs, latenciesMs: [firstTokenMs] };
+  };
+}
+
+/**
+ * All sequences at once. The peer keeps its prompts in the cache and starts over after them; ours takes requests with the whole
+ * prompt, as it would from users, and only the span in which all sequences decode counts.
+ */
+async function decode({ janus, peer }: Systems, options: CellOptions): Promise<Repetition> {
+  const { sequences, context, decodeTokens, vocabularySize } = options;
+  const prompts = randomTokens(vocabularySize, sequences, context, sequences);
+  for (const mode of MODES) await peer.tell('prepare', { mode, prompts });
+  // While the last prompts are prefilled, the first sequences decode a token per step already.
+  const tokens = decodeTokens + 2 * Math.ceil((sequences * context) / Math.max(1, PREFILL_ROWS - sequences));
+  return async (way, repetition) => {
+    const seed = 1_000 + 100 * repetition;
+    let timesMs: readonly (readonly number[])[];
+    if (way === 'ours' || way === 'oursInner') {
+      const requests = prompts.map((prompt, i) => ({ prompt, tokens, seed: seed + i }));
+      timesMs = await (way === 'ours' ? janus.overHttp(requests) : janus.innerLoop(requests));
+    } else {
+      const feeds = randomTokens(vocabularySize, sequences, decodeTokens, seed);
+      ({ timesMs } = await peer.tell('decode', { mode: way, feeds }));
+    }
+    const { tokensPerSecond, gapsMs } = decodeTimes(timesMs);
+    return { tokensPerSecond, latenciesMs: [...gapsMs] };
+  };
+}
