@@ -34,7 +34,8 @@ export const DEFAULT_OPTIONS: PeerBenchOptions = {
   repetitions: 5,
   agreementPrompts: 8,
   threads: 2,
-  janusFlags: [],
+  // One attention and one expert instance: as many threads as the peer has.
+  janusFlags: ['--experts', '1'],
 };
 
 /** Shows that everything works; its figures are not worth keeping. */

@@ -10,6 +10,7 @@ import { type Agreement, answerGreedily, countAgreeing } from './agreement.ts';
 import { type CellOptions, measureCell } from './cell.ts';
 import { LoadWatch } from './machine-load.ts';
 import { GGUF_TYPES, type PeerBenchOptions } from './options.ts';
+import { ensurePackedModel } from './packed-model.ts';
 import { peakMemoryMib } from './peak-memory.ts';
 import type { PeerCell, PeerResult, SystemCost } from './result.ts';
 import { Janus, type Systems, startSystems } from './systems.ts';
@@ -92,9 +93,18 @@ async function measureForm(
   const native = await measureNative(options, ggufPath);
   log(`starting both systems in ${form} and ${GGUF_TYPES[form]}`);
   const kvSlots = Math.max(...options.decode.flatMap(({ sequences }) => sequences), 1);
-  const janusFlags = ['--kv-slots', String(kvSlots), ...options.janusFlags];
+  // Prompts come again in each repetition: what is measured is computing them.
+  const janusFlags = ['--kv-slots', String(kvSlots), '--prefix-cache-mib', '0', ...options.janusFlags];
   const { threads } = options;
-  await using systems = await startSystems({ folder, form, janusFlags, moduleUrl, ggufPath, threads });
+  const ours = form === 'f32' ? folder : await ensurePackedModel(folder, form, log);
+  await using systems = await startSystems({
+    folder: ours,
+    form,
+    janusFlags,
+    moduleUrl,
+    ggufPath,
+    threads,
+  });
   const cells: PeerCell[] = [];
   for (const place of cellPlaces(options)) {
     await watch.pause(PAUSE_MS);
