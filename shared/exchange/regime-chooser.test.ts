@@ -59,6 +59,16 @@ test('is not misled by a cold start', () => {
   expect(taken.slice(200).filter((regime) => regime === 'relay').length).toBeLessThan(10);
 });
 
+test('does not take a machine that slows down for a regime that does', () => {
+  const random = seededRandom(3);
+  const costs: Record<Regime, Cost> = { direct: () => 1_000, relay: () => 1_300 };
+  // The machine is now faster and now slower, for a hundred steps at a time, beside what varies from step to step.
+  const noise = (step: number): number =>
+    (Math.floor(step / 100) % 3 === 2 ? 1.8 : 0.8) * (0.7 + 0.6 * random());
+  const { ratio } = play(costs, new Array(6_000).fill(20_000), noise);
+  expect(ratio).toBeLessThan(1.012);
+});
+
 test('does not conclude from small steps to large ones', () => {
   const random = seededRandom(7);
   const costs: Record<Regime, Cost> = { direct: (b) => 1_000 + b / 20, relay: (b) => 3_000 + b / 15 };

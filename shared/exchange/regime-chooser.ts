@@ -6,7 +6,7 @@ import { REGIMES, type Regime } from './regime.ts';
 const MEMORY = 0.95;
 /** First steps of each regime that are not counted: they open connections and meet code that is not compiled yet. */
 const COLD_STEPS = 2;
-/** Steps that measure each regime before the first choice, in turns. */
+/** Steps that measure each regime, in turns, before the first choice and before each change of it. */
 const FIRST_STEPS = 8;
 /** Share by which the other regime must be predicted faster before the choice changes. */
 const HYSTERESIS = 0.05;
@@ -16,7 +16,7 @@ const CLEAR_ERRORS = 2;
 const SHORTEST_PROBE_INTERVAL = 16;
 const LONGEST_PROBE_INTERVAL = 256;
 /** Share of the steps' time that probes of a slower regime may cost. */
-const PROBE_SHARE = 0.02;
+const PROBE_SHARE = 0.005;
 
 /** What a regime is expected to cost: α per message and 1/β per byte. */
 export interface RegimeEstimate {
@@ -28,14 +28,16 @@ export interface RegimeEstimate {
 
 /**
  * Picks the regime of each layer step by predicted cost, α·messages + bytes/β. For each regime a line through the measured
- * times over bytes, old steps fading, gives both; the choice changes only for a clear gain, and the other regime is
- * measured now and then, since links change. Pure: it is told what was measured, and takes no time itself.
+ * times over bytes, old steps fading, gives both; the choice changes only for a clear gain that holds when both are measured
+ * in turns, and the other regime is measured now and then, since links change. Pure: it is told what was measured, and takes no time itself.
  */
 export class RegimeChooser {
   readonly #ways: Readonly<Record<Regime, Way>>;
   #chosen: Regime = 'direct';
   #probeInterval = SHORTEST_PROBE_INTERVAL;
   #sinceProbe = 0;
+  /** Whether the measurements of both regimes are of the same time. */
+  #measuredInTurns = true;
 
   /** @param messages that each regime sends per layer step */
   constructor(messages: Readonly<Record<Regime, number>>) {
@@ -52,11 +54,13 @@ export class RegimeChooser {
     const gainUs = this.predictUs(this.#chosen, bytes) - this.predictUs(other, bytes);
     const errorUs = CLEAR_ERRORS * Math.hypot(direct.line.errorAt(bytes), relay.line.errorAt(bytes));
     const worthwhileUs = HYSTERESIS * this.predictUs(this.#chosen, bytes);
-    if (gainUs > Math.max(worthwhileUs, errorUs)) {
-      this.#chosen = other;
+    // A gain that was clear already has only to show again.
+    if (gainUs > (this.#measuredInTurns ? worthwhileUs : Math.max(worthwhileUs, errorUs))) {
       this.#sinceProbe = 0;
-      return other;
+      if (!this.#measuredInTurns) return this.#measureAfresh();
+      this.#chosen = other;
     }
+    this.#measuredInTurns = false;
     if (gainUs + errorUs > worthwhileUs) this.#probeInterval = SHORTEST_PROBE_INTERVAL;
     const surelyLostSteps = (-gainUs - errorUs) / this.predictUs(this.#chosen, bytes);
     if (++this.#sinceProbe < Math.max(this.#probeInterval, surelyLostSteps / PROBE_SHARE))
@@ -64,6 +68,16 @@ export class RegimeChooser {
     this.#sinceProbe = 0;
     this.#probeInterval = Math.min(2 * this.#probeInterval, LONGEST_PROBE_INTERVAL);
     return other;
+  }
+
+  /**
+   * The regime in use is measured all the time and the other one seldom, so where the machine as a whole gets slower only the
+   * former seems to: both start again in turns before the choice may change.
+   */
+  #measureAfresh(): Regime {
+    for (const way of Object.values(this.#ways)) way.forget();
+    this.#measuredInTurns = true;
+    return 'direct';
   }
 
   /** Tells how long a step took. */
@@ -110,7 +124,7 @@ export class RegimeChooser {
 
 class Way {
   readonly messages: number;
-  readonly line = new FadingLine(MEMORY);
+  line = new FadingLine(MEMORY);
   steps = 0;
   /** Steps of which there was a prediction, and the sums of what was predicted and measured. */
   predicted = 0;
@@ -119,5 +133,11 @@ class Way {
 
   constructor(messages: number) {
     this.messages = messages;
+  }
+
+  /** Forgets its measurements, but not that it is warm. */
+  forget(): void {
+    this.line = new FadingLine(MEMORY);
+    this.steps = COLD_STEPS;
   }
 }

@@ -1,5 +1,5 @@
 import { GROUPS } from './configurations.ts';
-import { measureConfigurations } from './measure.ts';
+import { measureConfigurations, SHORT_LOADS } from './measure.ts';
 import { checkClaims, comparePaper } from './paper.ts';
 import { drawAblation } from './picture.ts';
 
@@ -11,7 +11,7 @@ const ROUNDS = 3;
  * @throws JanusError where this process cannot make network namespaces
  */
 export async function run({ quick }: { quick: boolean }): Promise<Record<string, unknown>> {
-  const measured = await measureConfigurations({ groups: GROUPS, rounds: ROUNDS, quick });
+  const measured = await measureConfigurations({ groups: GROUPS, rounds: ROUNDS, loads: SHORT_LOADS, quick });
   const { cells, regimes, network } = measured;
   return {
     cases: cells,

@@ -15,8 +15,8 @@ import { readCounters } from './counters.ts';
 import { type DecodeTimes, type LoadOptions, runDecodeLoad, summarise } from './decode-load.ts';
 import type { RegimeRatio } from './paper.ts';
 
-/** Rows, and the tokens of each sequence: enough that all sequences decode together for some time. */
-const TOKENS_OF_ROWS: ReadonlyMap<number, number> = new Map([
+/** The tokens of each sequence by rows: enough that all sequences decode together for some time. */
+export const SHORT_LOADS: ReadonlyMap<number, number> = new Map([
   [16, 48],
   [64, 32],
   [256, 36],
@@ -36,6 +36,7 @@ interface Setting {
   readonly client: TestClient;
   readonly delayMs: number;
   readonly rows: number;
+  readonly tokens: number;
   readonly rounds: number;
   readonly groups: Plan['groups'];
 }
@@ -52,6 +53,8 @@ export interface Plan {
   /** Configurations that are compared with each other, and so are measured in turn. */
   readonly groups: readonly (readonly Configuration[])[];
   readonly rounds: number;
+  /** Tokens of each sequence, for each number of rows. */
+  readonly loads: ReadonlyMap<number, number>;
   readonly quick: boolean;
 }
 
@@ -91,20 +94,21 @@ export async function measureConfigurations(plan: Plan): Promise<Measurements> {
 async function measureDelay(
   network: Nodes,
   delayMs: number,
-  { quick, rounds, groups }: Plan,
+  { quick, rounds, groups, loads }: Plan,
   regimes: RegimeRatio[],
 ): Promise<Cell[]> {
   const redis = await startNodeRedis(network.nodes[NODES]!);
   const client = new TestClient(redis.socketPath);
   const cells: Cell[] = [];
   try {
-    for (const rows of quick ? QUICK.rows : TOKENS_OF_ROWS.keys()) {
+    for (const rows of quick ? QUICK.rows : loads.keys()) {
       const setting = {
         network,
         redis,
         client,
         delayMs,
         rows,
+        tokens: loads.get(rows)!,
         groups,
         rounds: quick ? QUICK.rounds : rounds,
       };
@@ -168,9 +172,13 @@ async function runSteadily(client: TestClient, load: LoadOptions): Promise<Decod
   throw new Error(`${load.rows} sequences of ${load.model} hardly decoded together, ${ATTEMPTS} times.`);
 }
 
+/** The indices below `count`, beginning with another one each round, so that none is always measured first. */
+const inTurn = (count: number, round: number): number[] =>
+  Array.from({ length: count }, (_, i) => (i + round) % count);
+
 /** Runs the fleets of a group in turn, round after round, so that a change of the machine's speed meets them all. */
 async function measureGroup(setting: Setting, group: readonly Measured[]): Promise<void> {
-  const { network, redis, client, rows, rounds } = setting;
+  const { network, redis, client, rows, tokens, rounds } = setting;
   const fleets: Fleet[] = [];
   try {
     const starting = await Promise.allSettled(
@@ -180,9 +188,9 @@ async function measureGroup(setting: Setting, group: readonly Measured[]): Promi
     for (const started of starting) if (started.status === 'rejected') throw started.reason;
     // Round 0 warms up.
     for (let round = 0; round <= rounds; round++) {
-      for (const [i, { times }] of group.entries()) {
+      for (const i of inTurn(group.length, round)) {
+        const { times } = group[i]!;
         const model = fleets[i]!.options.name;
-        const tokens = TOKENS_OF_ROWS.get(rows)!;
         const load = { model, vocabularySize, rows, tokens, seed: round };
         if (round === 0) await runDecodeLoad(client, { ...load, tokens: tokens / 2 });
         else times.push(await runSteadily(client, load));
