@@ -1,5 +1,6 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { SamplingSettings } from '../../../shared/protocol/request.ts';
+import { exponential } from './exponential.ts';
 import { uniform } from './random.ts';
 import { argmax, keepNucleus, selectLargest } from './selection.ts';
 
@@ -120,7 +121,7 @@ export class Sampler {
     for (let i = 0; i < considered; i++) {
       const id = limited ? candidates[i] : i;
       // The difference is taken first: it is at most 0, so no temperature, however small, makes the weight overflow.
-      const weight = Math.exp((logits[id] - largest) / temperature);
+      const weight = exponential((logits[id] - largest) / temperature);
       if (weight > 0 && weight >= minP) {
         candidates[count++] = id;
         weights[id] = weight;

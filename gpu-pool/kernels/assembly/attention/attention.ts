@@ -1,7 +1,8 @@
 /*
  * Attention over a token-major f32 cache `[length, kvHeads · D]`. The queries that share a key-value head are taken in sets
- * of four, so that every key and value is read once for four of them. Positions are taken in blocks, and a block for all
- * heads before the next: so the cache is read through once from front to back, as memory likes it. Scratch memory of a set:
+ * of four, so that every key and value is read once for four of them: query heads of one row, and where a key-value head has
+ * one or two of them, those of four or two rows. Positions are taken in blocks, and a block for all heads before the next:
+ * so the cache is read through once from front to back, as memory likes it. Scratch memory of a set:
  *   queries       `[D / 4, 4, 4]`  four floats of each of the four queries, scaled
  *   accumulators  `[D / 8, 4, 8]`  eight floats of each of the four outputs (of a lone query: `[D]`)
  *   norms         `[4]`            of each query the largest score, then one over the sum of its weights
@@ -48,20 +49,23 @@ export function attend(
   scratch: usize,
 ): void {
   const rowBytes: u32 = 4 * heads * headSize;
+  const group = heads / kvHeads;
+  const rowStep = rows > 1 && SET % group == 0 ? SET / group : 1;
   // Several rows read the same cache: that of one head at a time fits the second-level cache.
   const headStep = rows == 1 ? kvHeadEnd - kvHeadBegin : 1;
   for (let begin = kvHeadBegin; begin < kvHeadEnd; begin += headStep) {
-    for (let row: u32 = 0; row < rows; row++) {
-      const seen = length - rows + row + 1;
+    for (let row: u32 = 0; row < rows; row += rowStep) {
+      const taken = min(rowStep, rows - row);
       const at = row * rowBytes;
-      attendRow(
+      attendRows(
         queries + at,
+        taken,
         keys,
         values,
-        seen,
+        length - rows + row + taken,
         begin,
         begin + headStep,
-        heads / kvHeads,
+        group,
         kvHeads,
         headSize,
         scale,
@@ -72,9 +76,13 @@ export function attend(
   }
 }
 
-/** @param group query heads of a key-value head */
-function attendRow(
+/**
+ * @param rows 1, or as many as fill a set together; the last one sees `length` positions
+ * @param group query heads of a key-value head
+ */
+function attendRows(
   queries: usize,
+  rows: u32,
   keys: usize,
   values: usize,
   length: u32,
@@ -88,6 +96,7 @@ function attendRow(
   scratch: usize,
 ): void {
   const headBytes: u32 = 4 * headSize;
+  const rowBytes = kvHeads * group * headBytes;
   const tokenBytes = kvHeads * headBytes;
   const block = max(min((BLOCK_BYTES / tokenBytes) & ~3, MAXIMUM_BLOCK), MINIMUM_BLOCK);
   const setBytes = scratchOfSet(length, headSize);
@@ -96,29 +105,35 @@ function attendRow(
   for (let set: u32 = 0; set < sets; set++) {
     const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
     const count = queriesOf(set, group, setsOfHead);
-    prepareSet(queries + first * headBytes, count, headSize, scale, scratch + set * setBytes);
+    prepareSet(queries + first * headBytes, rows, rowBytes, count, headSize, scale, scratch + set * setBytes);
   }
-  for (let begin: u32 = 0; begin < length; begin += block) {
-    const count = min(length - begin, block);
+  const seenByAll = length - rows + 1;
+  for (let begin: u32 = 0; begin < seenByAll; begin += block) {
+    const count = min(seenByAll - begin, block);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
-      const alone = queriesOf(set, group, setsOfHead) == 1;
+      const alone = rows * queriesOf(set, group, setsOfHead) == 1;
       scoreBlock(alone, keys + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
     }
+  }
+  for (let row: u32 = 1; row < rows; row++) {
+    const position = seenByAll + row - 1;
+    const at = kvHeadBegin * headBytes + position * tokenBytes;
+    scoreForRowsFrom(row * group, keys + at, tokenBytes, position, headSize, scratch);
   }
   for (let set: u32 = 0; set < sets; set++) softmax(length, headSize, scratch + set * setBytes);
   for (let begin: u32 = 0; begin < length; begin += block) {
     const count = min(length - begin, block);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
-      const alone = queriesOf(set, group, setsOfHead) == 1;
+      const alone = rows * queriesOf(set, group, setsOfHead) == 1;
       addBlock(alone, values + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
     }
   }
   for (let set: u32 = 0; set < sets; set++) {
     const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
     const count = queriesOf(set, group, setsOfHead);
-    writeOutputs(count, headSize, scratch + set * setBytes, output + first * headBytes);
+    writeOutputs(rows, rowBytes, count, headSize, scratch + set * setBytes, output + first * headBytes);
   }
 }
 
@@ -152,16 +167,25 @@ function queriesOf(set: u32, group: u32, setsOfHead: u32): u32 {
   return min(group - SET * (set % setsOfHead), SET);
 }
 
-/** Fills the queries of a set, zero beyond `count`, and clears its accumulators and norms. */
-function prepareSet(queries: usize, count: u32, headSize: u32, scale: f32, set: usize): void {
+/** Fills the queries of a set, `count` of each row and zero beyond, and clears its accumulators and norms. */
+function prepareSet(
+  queries: usize,
+  rows: u32,
+  rowBytes: u32,
+  count: u32,
+  headSize: u32,
+  scale: f32,
+  set: usize,
+): void {
   const factor = f32x4.splat(scale);
   const headBytes: u32 = 4 * headSize;
   for (let query: u32 = 0; query < SET; query++) {
+    const row = query / count;
+    const from = queries + row * rowBytes + (query % count) * headBytes;
     for (let at: u32 = 0; at < headBytes; at += 16) {
-      const scaled = query < count ? f32x4.mul(v128.load(queries + at), factor) : f32x4.splat(0);
+      const scaled = row < rows ? f32x4.mul(v128.load(from + at), factor) : f32x4.splat(0);
       v128.store(set + 4 * at + 16 * query, scaled);
     }
-    queries += headBytes;
   }
   memory.fill(set + accumulatorsOffset(headSize), 0, 16 * headSize);
   v128.store(set + normsOffset(headSize), f32x4.splat(-Infinity));
@@ -185,7 +209,25 @@ function scoreBlock(
   v128.store(norms, f32x4.pmax(v128.load(norms), largest));
 }
 
-/** Replaces the scores of a set by e^(score − largest), and the largest scores by one over the sums. */
+/** Scores of a position that the queries before `first` do not see. Several rows have one set. */
+function scoreForRowsFrom(
+  first: u32,
+  keys: usize,
+  tokenBytes: u32,
+  position: u32,
+  headSize: u32,
+  set: usize,
+): void {
+  const target = set + scoresOffset(headSize) + 16 * position;
+  const scores = scoreFour(set, headSize, keys, 1, tokenBytes, target);
+  const sees = i32x4.ge_s(i32x4(0, 1, 2, 3), i32x4.splat(first));
+  const seen = v128.bitselect(scores, f32x4.splat(-Infinity), sees);
+  v128.store(target, seen);
+  const norms = set + normsOffset(headSize);
+  v128.store(norms, f32x4.pmax(v128.load(norms), seen));
+}
+
+/** Replaces the scores of a set by e^(score − largest), 0 where a position is not seen, and the largest scores by one over the sums. */
 function softmax(length: u32, headSize: u32, set: usize): void {
   const norms = set + normsOffset(headSize);
   const largest = v128.load(norms);
@@ -193,7 +235,9 @@ function softmax(length: u32, headSize: u32, set: usize): void {
   const end = scores + 16 * length;
   let sum = f32x4.splat(0);
   for (let at = scores; at < end; at += 16) {
-    const weight = exponential(f32x4.sub(v128.load(at), largest));
+    const score = v128.load(at);
+    const isSeen = f32x4.ne(score, f32x4.splat(-Infinity));
+    const weight = v128.and(exponential(f32x4.sub(score, largest)), isSeen);
     sum = f32x4.add(sum, weight);
     v128.store(at, weight);
   }
@@ -216,19 +260,27 @@ function addBlock(
   else addFour(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
 }
 
-/** Writes the accumulators of `count` queries, divided by the sums of their weights. */
-function writeOutputs(count: u32, headSize: u32, set: usize, output: usize): void {
+/** Writes the accumulators of `count` queries of each row, divided by the sums of their weights. */
+function writeOutputs(
+  rows: u32,
+  rowBytes: u32,
+  count: u32,
+  headSize: u32,
+  set: usize,
+  output: usize,
+): void {
   const sums = set + accumulatorsOffset(headSize);
   let factors = v128.load(set + normsOffset(headSize));
   // Eight floats of four queries lie side by side; a lone query's floats lie together.
-  const stride: u32 = count == 1 ? 32 : 128;
-  for (let query: u32 = 0; query < count; query++) {
+  const stride: u32 = rows * count == 1 ? 32 : 128;
+  for (let query: u32 = 0; query < rows * count; query++) {
     const factor = v128.shuffle<f32>(factors, factors, 0, 0, 0, 0);
     let at = sums + 32 * query;
+    let target = output + (query / count) * rowBytes + 4 * (query % count) * headSize;
     for (let column: u32 = 0; column < headSize; column += 8) {
-      v128.store(output, f32x4.mul(v128.load(at), factor));
-      v128.store(output, f32x4.mul(v128.load(at, 16), factor), 16);
-      output += 32;
+      v128.store(target, f32x4.mul(v128.load(at), factor));
+      v128.store(target, f32x4.mul(v128.load(at, 16), factor), 16);
+      target += 32;
       at += stride;
     }
     factors = v128.shuffle<f32>(factors, factors, 1, 2, 3, 0);

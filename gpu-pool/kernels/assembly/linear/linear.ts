@@ -5,8 +5,15 @@
  * is computed exactly, in integers; it is scaled by weightScale · activationScale and added to an f32 accumulator, chunk
  * after chunk. So a row's result does not depend on the rows beside it nor on how tiles are shared out among threads.
  */
-import { BLOCK_TAIL_BYTES, runsOf, tileTimesFourRows, tileTimesOneRow, tileTimesTwoRows } from './rows';
+import { BLOCK_TAIL_BYTES } from './layout';
+import { runsOf, tileTimesRows } from './rows';
 import { blockCount, CHUNK, groupSize, quantizedRowBytes } from './quantize';
+
+/**
+ * Bytes of the weights that all rows are multiplied with before the next: they stay in the second-level cache, and a group of
+ * rows in the first. The other way round, rows, which take more bytes than weights, would come from the second.
+ */
+const BLOCK_BYTES: u32 = 262_144;
 
 /**
  * `output[m, n] = Σ_k weights[n, k] · activations[m, k]` for the rows n of tiles `[tileBegin, tileEnd)`.
@@ -28,10 +35,20 @@ export function linear(
   outputStride: u32,
 ): void {
   const tileBytes = sizeOfTile(bits, inputSize, blockSize);
+  const rowBytes = quantizedRowBytes(inputSize, blockSize);
   const stride: u32 = 4 * outputStride;
-  for (let tile = tileBegin; tile < tileEnd; tile++) {
-    const at = weights + tile * tileBytes;
-    tileTimesRows(bits, at, inputSize, blockSize, activations, rows, output + 32 * tile, stride, false);
+  const block = max(1, BLOCK_BYTES / tileBytes);
+  for (let begin = tileBegin; begin < tileEnd; begin += block) {
+    const end = min(begin + block, tileEnd);
+    for (let row: u32 = 0; row < rows; ) {
+      const group = groupSize(rows - row);
+      const x = activations + row * rowBytes;
+      for (let tile = begin; tile < end; tile++) {
+        const columns = output + row * stride + 32 * tile;
+        tileTimesGroup(bits, weights + tile * tileBytes, inputSize, blockSize, x, group, columns, stride, false);
+      }
+      row += group;
+    }
   }
 }
 
@@ -53,12 +70,22 @@ export function gateUp(
   outputStride: u32,
 ): void {
   const tileBytes = sizeOfTile(bits, inputSize, blockSize);
+  const rowBytes = quantizedRowBytes(inputSize, blockSize);
   const stride: u32 = 4 * outputStride;
-  for (let tile = tileBegin; tile < tileEnd; tile++) {
-    const at = tile * tileBytes;
-    const columns = output + 32 * tile;
-    tileTimesRows(bits, up + at, inputSize, blockSize, activations, rows, columns, stride, false);
-    tileTimesRows(bits, gate + at, inputSize, blockSize, activations, rows, columns, stride, true);
+  const block = max(1, BLOCK_BYTES / (2 * tileBytes));
+  for (let begin = tileBegin; begin < tileEnd; begin += block) {
+    const end = min(begin + block, tileEnd);
+    for (let row: u32 = 0; row < rows; ) {
+      const group = groupSize(rows - row);
+      const x = activations + row * rowBytes;
+      for (let tile = begin; tile < end; tile++) {
+        const at = tile * tileBytes;
+        const columns = output + row * stride + 32 * tile;
+        tileTimesGroup(bits, up + at, inputSize, blockSize, x, group, columns, stride, false);
+        tileTimesGroup(bits, gate + at, inputSize, blockSize, x, group, columns, stride, true);
+      }
+      row += group;
+    }
   }
 }
 
@@ -67,30 +94,21 @@ function sizeOfTile(bits: u32, inputSize: u32, blockSize: u32): u32 {
   return blockCount(inputSize, blockSize) * (blockSize * bits + BLOCK_TAIL_BYTES);
 }
 
-function tileTimesRows(
+function tileTimesGroup(
   bits: u32,
   tile: usize,
   inputSize: u32,
   blockSize: u32,
   activations: usize,
-  rows: u32,
+  group: u32,
   output: usize,
   stride: u32,
   gated: bool,
 ): void {
-  const rowBytes = quantizedRowBytes(inputSize, blockSize);
   const blocks = blockCount(inputSize, blockSize);
   const chunks = blockSize / CHUNK;
   const runs = runsOf(bits);
-  for (let row: u32 = 0; row < rows; ) {
-    const group = groupSize(rows - row);
-    for (let run: u32 = 0; run < runs; run++) {
-      if (group == 4) tileTimesFourRows(bits, run, tile, blocks, chunks, activations, output, stride, gated);
-      else if (group == 2) tileTimesTwoRows(bits, run, tile, blocks, chunks, activations, output, stride, gated);
-      else tileTimesOneRow(bits, run, tile, blocks, chunks, activations, output, gated);
-    }
-    row += group;
-    activations += group * rowBytes;
-    output += group * stride;
+  for (let run: u32 = 0; run < runs; run++) {
+    tileTimesRows(group, bits, run, tile, blocks, chunks, activations, output, stride, gated);
   }
 }

@@ -1,7 +1,7 @@
 /*
  * Quantised activations, as rows.ts reads them. Everything in them stands four times in a row, as the vector that a
  * loop needs: loading it takes one instruction, spreading it out would take another one or two each time. Rows are taken in
- * groups of four, then of two, then of one, so that a group's rows are computed together. A row takes 160 bytes for every
+ * groups of four, and those that are left make a smaller one, so that a group's rows are computed together. A row takes 160 bytes for every
  * chunk of 32 inputs, inputs padded to whole blocks, and a group lies where its first row would: at row · rowBytes. In a
  * group, chunk after chunk:
  *   codes  16 bytes with the first four inputs of each row, then 16 with the next four of each row, and so on: signed bytes
@@ -28,7 +28,7 @@ export function quantizedRowBytes(inputSize: u32, blockSize: u32): u32 {
 /** Rows of the next group when `left` rows remain. */
 @inline
 export function groupSize(left: u32): u32 {
-  return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+  return min(left, 4);
 }
 
 /**

@@ -1,0 +1,99 @@
+import {
+  addDot,
+  addHigh,
+  addLow,
+  bitsOf,
+  finish,
+  highCodes,
+  highScales,
+  highZeroPoints,
+  lowCodes,
+  lowScales,
+  lowZeroPoints,
+  offset,
+  one,
+} from './codes';
+import { BLOCK_TAIL_BYTES } from './layout';
+import { CHUNK, CODES_BYTES, TAIL_BYTES } from './quantize';
+
+/** One tile times a group of four rows; see rows.ts. */
+export function fourRows<C, S>(
+  run: u32,
+  tile: usize,
+  blocks: u32,
+  chunks: u32,
+  x: usize,
+  output: usize,
+  stride: u32,
+  gated: bool,
+): void {
+  const mask = i8x16.splat(<i8>(15 * one()));
+  const ones = i16x8.splat(<i16>one());
+  let sumLow0 = f32x4.splat(0);
+  let sumLow1 = f32x4.splat(0);
+  let sumLow2 = f32x4.splat(0);
+  let sumLow3 = f32x4.splat(0);
+  let sumHigh0 = f32x4.splat(0);
+  let sumHigh1 = f32x4.splat(0);
+  let sumHigh2 = f32x4.splat(0);
+  let sumHigh3 = f32x4.splat(0);
+  const codesBytes = chunks * CHUNK * bitsOf<C>();
+  const end = tile + blocks * (codesBytes + BLOCK_TAIL_BYTES);
+  let tail = tile + codesBytes;
+  let codes = tile + 128 * run;
+  while (codes < end) {
+    const xTail = x + 4 * CODES_BYTES;
+    const lowZeros = lowZeroPoints<C, S>(run, tail);
+    const highZeros = highZeroPoints<C, S>(run, tail);
+    let low0 = offset<S>(lowZeros, xTail);
+    let high0 = offset<S>(highZeros, xTail);
+    let low1 = offset<S>(lowZeros, xTail + TAIL_BYTES);
+    let high1 = offset<S>(highZeros, xTail + TAIL_BYTES);
+    let low2 = offset<S>(lowZeros, xTail + 2 * TAIL_BYTES);
+    let high2 = offset<S>(highZeros, xTail + 2 * TAIL_BYTES);
+    let low3 = offset<S>(lowZeros, xTail + 3 * TAIL_BYTES);
+    let high3 = offset<S>(highZeros, xTail + 3 * TAIL_BYTES);
+    for (; x < xTail; x += 64) {
+      const packed = v128.load(codes);
+      const low = lowCodes<C, S>(packed, mask);
+      const high = highCodes<C, S>(packed, mask, codes);
+      const x0 = v128.load(x);
+      low0 = addDot<S>(x0, low, low0);
+      high0 = addDot<S>(x0, high, high0);
+      const x1 = v128.load(x, 16);
+      low1 = addDot<S>(x1, low, low1);
+      high1 = addDot<S>(x1, high, high1);
+      const x2 = v128.load(x, 32);
+      low2 = addDot<S>(x2, low, low2);
+      high2 = addDot<S>(x2, high, high2);
+      const x3 = v128.load(x, 48);
+      low3 = addDot<S>(x3, low, low3);
+      high3 = addDot<S>(x3, high, high3);
+      codes += 16;
+    }
+    if (bitsOf<C>() == 8) codes += 128;
+    const lowScale = lowScales<C, S>(run, tail);
+    const highScale = highScales(tail);
+    const scale0 = v128.load(x);
+    sumLow0 = addLow<C, S>(low0, high0, ones, f32x4.mul(lowScale, scale0), sumLow0);
+    sumHigh0 = addHigh<C, S>(high0, ones, f32x4.mul(highScale, scale0), sumHigh0);
+    const scale1 = v128.load(x, 32);
+    sumLow1 = addLow<C, S>(low1, high1, ones, f32x4.mul(lowScale, scale1), sumLow1);
+    sumHigh1 = addHigh<C, S>(high1, ones, f32x4.mul(highScale, scale1), sumHigh1);
+    const scale2 = v128.load(x, 64);
+    sumLow2 = addLow<C, S>(low2, high2, ones, f32x4.mul(lowScale, scale2), sumLow2);
+    sumHigh2 = addHigh<C, S>(high2, ones, f32x4.mul(highScale, scale2), sumHigh2);
+    const scale3 = v128.load(x, 96);
+    sumLow3 = addLow<C, S>(low3, high3, ones, f32x4.mul(lowScale, scale3), sumLow3);
+    sumHigh3 = addHigh<C, S>(high3, ones, f32x4.mul(highScale, scale3), sumHigh3);
+    x += 4 * TAIL_BYTES;
+    if (codes >= tail) {
+      codes += BLOCK_TAIL_BYTES;
+      tail += codesBytes + BLOCK_TAIL_BYTES;
+    }
+  }
+  finish<C, S>(run, output, sumLow0, sumHigh0, gated);
+  finish<C, S>(run, output + stride, sumLow1, sumHigh1, gated);
+  finish<C, S>(run, output + 2 * stride, sumLow2, sumHigh2, gated);
+  finish<C, S>(run, output + 3 * stride, sumLow3, sumHigh3, gated);
+}

@@ -1,0 +1,77 @@
+import {
+  addDot,
+  addHigh,
+  addLow,
+  bitsOf,
+  finish,
+  highCodes,
+  highScales,
+  highZeroPoints,
+  lowCodes,
+  lowScales,
+  lowZeroPoints,
+  offset,
+  one,
+} from './codes';
+import { BLOCK_TAIL_BYTES } from './layout';
+import { CHUNK, CODES_BYTES, TAIL_BYTES } from './quantize';
+
+/** One tile times a group of two rows; see rows.ts. */
+export function twoRows<C, S>(
+  run: u32,
+  tile: usize,
+  blocks: u32,
+  chunks: u32,
+  x: usize,
+  output: usize,
+  stride: u32,
+  gated: bool,
+): void {
+  const mask = i8x16.splat(<i8>(15 * one()));
+  const ones = i16x8.splat(<i16>one());
+  let sumLow0 = f32x4.splat(0);
+  let sumLow1 = f32x4.splat(0);
+  let sumHigh0 = f32x4.splat(0);
+  let sumHigh1 = f32x4.splat(0);
+  const codesBytes = chunks * CHUNK * bitsOf<C>();
+  const end = tile + blocks * (codesBytes + BLOCK_TAIL_BYTES);
+  let tail = tile + codesBytes;
+  let codes = tile + 128 * run;
+  while (codes < end) {
+    const xTail = x + 2 * CODES_BYTES;
+    const lowZeros = lowZeroPoints<C, S>(run, tail);
+    const highZeros = highZeroPoints<C, S>(run, tail);
+    let low0 = offset<S>(lowZeros, xTail);
+    let high0 = offset<S>(highZeros, xTail);
+    let low1 = offset<S>(lowZeros, xTail + TAIL_BYTES);
+    let high1 = offset<S>(highZeros, xTail + TAIL_BYTES);
+    for (; x < xTail; x += 32) {
+      const packed = v128.load(codes);
+      const low = lowCodes<C, S>(packed, mask);
+      const high = highCodes<C, S>(packed, mask, codes);
+      const x0 = v128.load(x);
+      low0 = addDot<S>(x0, low, low0);
+      high0 = addDot<S>(x0, high, high0);
+      const x1 = v128.load(x, 16);
+      low1 = addDot<S>(x1, low, low1);
+      high1 = addDot<S>(x1, high, high1);
+      codes += 16;
+    }
+    if (bitsOf<C>() == 8) codes += 128;
+    const lowScale = lowScales<C, S>(run, tail);
+    const highScale = highScales(tail);
+    const scale0 = v128.load(x);
+    sumLow0 = addLow<C, S>(low0, high0, ones, f32x4.mul(lowScale, scale0), sumLow0);
+    sumHigh0 = addHigh<C, S>(high0, ones, f32x4.mul(highScale, scale0), sumHigh0);
+    const scale1 = v128.load(x, 32);
+    sumLow1 = addLow<C, S>(low1, high1, ones, f32x4.mul(lowScale, scale1), sumLow1);
+    sumHigh1 = addHigh<C, S>(high1, ones, f32x4.mul(highScale, scale1), sumHigh1);
+    x += 2 * TAIL_BYTES;
+    if (codes >= tail) {
+      codes += BLOCK_TAIL_BYTES;
+      tail += codesBytes + BLOCK_TAIL_BYTES;
+    }
+  }
+  finish<C, S>(run, output, sumLow0, sumHigh0, gated);
+  finish<C, S>(run, output + stride, sumLow1, sumHigh1, gated);
+}
