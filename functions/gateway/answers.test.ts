@@ -56,6 +56,7 @@ const playLogprobs = () =>
       reason: 'length',
       text: '',
       promptTokens: 2,
+      cachedTokens: 0,
       completionTokens: 3,
     });
   });
@@ -79,7 +80,12 @@ describe('a chat completion', () => {
           finish_reason: 'stop',
         },
       ],
-      usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 },
+      usage: {
+        prompt_tokens: 3,
+        completion_tokens: 3,
+        total_tokens: 6,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     expect(Math.abs(Number(body.created) - Date.now() / 1000)).toBeLessThan(60);
   });
@@ -115,6 +121,7 @@ describe('a chat completion', () => {
         reason: 'length',
         text: 'EN',
         promptTokens: 1,
+        cachedTokens: 0,
         completionTokens: 1,
       });
     });
@@ -202,7 +209,12 @@ describe('a text completion', () => {
       created: expect.any(Number),
       model: MODEL,
       choices: [{ index: 0, text: 'some text', logprobs: null, finish_reason: 'stop' }],
-      usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 },
+      usage: {
+        prompt_tokens: 3,
+        completion_tokens: 2,
+        total_tokens: 5,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     const { objects, done } = await readSse(
       await postCompletion({ stream: true, stream_options: { include_usage: true } }),
@@ -214,7 +226,7 @@ describe('a text completion', () => {
       [{ index: 0, text: '', logprobs: null, finish_reason: 'stop' }],
       [],
     ]);
-    expect(objects.at(-1)?.usage).toEqual({ prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 });
+    expect(objects.at(-1)?.usage).toEqual(whole.usage);
     expect(done).toBe(true);
   });
 
@@ -281,6 +293,7 @@ describe('a journal that was written by two hosts', () => {
         reason: 'stop',
         text: '',
         promptTokens: 1,
+        cachedTokens: 0,
         completionTokens: 3,
       });
     });
@@ -294,7 +307,15 @@ describe('a journal that was written by two hosts', () => {
       emit(
         { kind: 'started', choice, promptTokens: 1 },
         { kind: 'token', choice, position: 1, id: 1, text: 'b' },
-        { kind: 'finished', choice, reason: 'stop', text: '', promptTokens: 1, completionTokens: 2 },
+        {
+          kind: 'finished',
+          choice,
+          reason: 'stop',
+          text: '',
+          promptTokens: 1,
+          cachedTokens: 0,
+          completionTokens: 2,
+        },
       ),
     );
     const response = await postChat();

@@ -1,5 +1,5 @@
 import OpenAI from 'openai';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createGatewayBed, type GatewayBed, MODEL } from '../../test/support/gateway/bed.ts';
 import { announce, answer } from '../../test/support/gateway/scripted-pool.ts';
 
@@ -50,6 +50,52 @@ test('text completions, whole and streamed', async () => {
     text += chunk.choices[0].text;
   }
   expect(text).toBe('Safe place.');
+});
+
+describe('prompt tokens that the pool had kept', () => {
+  type Usage = OpenAI.CompletionUsage | null | undefined;
+  const chatFields = { model: MODEL, messages };
+  const textFields = { model: MODEL, prompt: 'Define' };
+  const streamed = { stream: true, stream_options: { include_usage: true } } as const;
+
+  /** Usage of the same request as chat and as text completion, whole and streamed. */
+  async function usages(): Promise<Usage[]> {
+    const found: Usage[] = [
+      (await client.chat.completions.create(chatFields)).usage,
+      (await client.completions.create(textFields)).usage,
+    ];
+    for (const stream of [
+      await client.chat.completions.create({ ...chatFields, ...streamed }),
+      await client.completions.create({ ...textFields, ...streamed }),
+    ]) {
+      let last: Usage;
+      for await (const { usage } of stream) last = usage;
+      found.push(last);
+    }
+    return found;
+  }
+
+  test('are told in every usage object', async () => {
+    bed.pool.play(({ choice }, emit) => emit(...answer(choice, ['Safe ', 'place.'], 400, 384)));
+    for (const usage of await usages()) {
+      expect(usage).toEqual({
+        prompt_tokens: 400,
+        completion_tokens: 2,
+        total_tokens: 402,
+        prompt_tokens_details: { cached_tokens: 384 },
+      });
+    }
+  });
+
+  test('are those of the last attempt where a job was taken over', async () => {
+    bed.pool.play(async ({ choice }, emit) => {
+      const [started, first] = answer(choice, ['Safe ', 'place.'], 400, 384);
+      await emit(started, first);
+      // The host that takes over has kept less of the prompt.
+      await emit(...answer(choice, ['Safe ', 'place.'], 400, 128).slice(2));
+    });
+    for (const usage of await usages()) expect(usage?.prompt_tokens_details?.cached_tokens).toBe(128);
+  });
 });
 
 test('models', async () => {

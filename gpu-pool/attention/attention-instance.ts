@@ -39,11 +39,14 @@ export class AttentionInstance {
   statistics: AttentionStatistics = {
     slotsInUse: 0,
     waiting: 0,
+    prefixCache: null,
     links: [],
     exchange: { layerSteps: 0, totalAMax: 0, regimes: [] },
     steps: 0,
     phasesMs: [],
   };
+  /** From the end of each step until its events were stored, all together. */
+  #storeMs = 0;
   readonly #worker: Worker;
   readonly #steps: Int32Array;
   readonly #sink: EventSink;
@@ -114,10 +117,12 @@ export class AttentionInstance {
   }
 
   record(): AttentionInstanceRecord {
-    const { slotsInUse, waiting, steps, phasesMs } = this.statistics;
+    const { slotsInUse, waiting, prefixCache, steps, phasesMs: threadMs } = this.statistics;
     const { id, state, slots } = this;
-    const phases = PHASES.map((phase, i) => [phase, phasesMs[i] ?? 0]);
-    return { id, state, slots, slotsInUse, waiting, steps, phasesMs: Object.fromEntries(phases) };
+    const phases = PHASES.map((phase, i) => [phase, threadMs[i] ?? 0]);
+    const load = { slots, slotsInUse, waiting, prefixCache };
+    const phasesMs = { ...Object.fromEntries(phases), store: this.#storeMs };
+    return { id, state, ...load, steps, phasesMs };
   }
 
   /** Stops after the step it is at; sequences that still run fail as unavailable. */
@@ -137,8 +142,13 @@ export class AttentionInstance {
   #take(report: Extract<AttentionReport, { kind: 'progress' }>): void {
     this.statistics = report.statistics;
     const stored = this.#sink(report.events);
-    // A refused event is told by the outcome of its sequence; one of a sequence that goes on by its next event's fate.
-    stored.catch(() => {});
+    stored.then(
+      () => {
+        if (report.events.length > 0) this.#storeMs += Date.now() - report.saidAtMs;
+      },
+      // A refused event is told by the outcome of its sequence; one of a sequence that goes on by its next event's fate.
+      () => {},
+    );
     for (const { requestId, choice, outcome } of report.ended) {
       const key = keyOf(requestId, choice);
       const pending = this.#pending.get(key);

@@ -56,18 +56,19 @@ function load(): { engine: Engine; exchange: Exchange } {
 }
 
 function report(engine: Engine, exchange: Exchange): void {
-  const { slotsInUse, waiting, phases } = engine;
+  const { slotsInUse, waiting, prefixCache, phases } = engine;
   const { statistics: links, counters } = exchange;
   const { steps, totalsMs } = phases;
   const statistics = {
     slotsInUse,
     waiting,
+    prefixCache,
     links,
     exchange: counters,
     steps,
     phasesMs: [...totalsMs],
   };
-  say({ kind: 'progress', events, ended, statistics });
+  say({ kind: 'progress', events, ended, statistics, saidAtMs: Date.now() });
   events = [];
   ended = [];
 }
@@ -99,12 +100,16 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
       }
       Atomics.add(steps, 0, 1);
     }
-    if (events.length > 0 || ended.length > 0) report(engine, exchange);
+    if (events.length > 0 || ended.length > 0) {
+      report(engine, exchange);
+      engine.phases.end('publish');
+    }
     if (!engine.idle || inbox.length > 0) continue;
     exchange.setActive?.(false);
     await new Promise<void>((resolve) => {
       wake = resolve;
     });
+    engine.phases.resume();
   }
 }
 
@@ -115,6 +120,8 @@ port.on('message', (command: AttentionCommand) => {
 try {
   const startedAt = performance.now();
   const { engine, exchange } = load();
+  // Before it counts as ready, so that the first record of a ready instance tells of its prefix cache.
+  report(engine, exchange);
   say({ kind: 'ready', loadMs: performance.now() - startedAt });
   await serve(engine, exchange);
   await exchange.close();

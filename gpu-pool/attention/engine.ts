@@ -1,5 +1,6 @@
 import { type DecodeTurn, planStep, type StepLimits } from '../../shared/batching/plan-step.ts';
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { RequestFailure, TokenEvent } from '../../shared/protocol/token-event.ts';
 import { ExchangeError } from '../exchange/link.ts';
@@ -32,6 +33,8 @@ export interface EngineParts {
   readonly listener: EngineListener;
 }
 
+type TokenCounts = Pick<Sequence, 'promptTokens' | 'cachedTokens' | 'completionTokens'>;
+
 /** A sequence that has everything but a KV slot. */
 type WaitingSequence = Omit<SequenceStart, 'slot'>;
 
@@ -57,6 +60,11 @@ export class Engine {
   /** Where the time of its steps went. */
   get phases(): PhaseTimes {
     return this.#parts.forwardPass.phases;
+  }
+
+  /** What its prefix cache holds and counted; null where it keeps no prefixes. */
+  get prefixCache(): PrefixCacheRecord | null {
+    return this.#parts.prefixCache?.statistics ?? null;
   }
 
   get slotsInUse(): number {
@@ -101,12 +109,12 @@ export class Engine {
       const { job, promptIds } = this.#waiting[i]!;
       if (job.requestId !== requestId) continue;
       this.#waiting.splice(i, 1);
-      this.#tellCancelled(job, promptIds.length, 0);
+      this.#tellCancelled(job, { promptTokens: promptIds.length, cachedTokens: 0, completionTokens: 0 });
     }
     const cancelled = this.#running.filter((sequence) => sequence.job.requestId === requestId);
     for (const sequence of cancelled) {
       this.#release(sequence);
-      this.#tellCancelled(sequence.job, sequence.promptTokens, sequence.completionTokens);
+      this.#tellCancelled(sequence.job, sequence);
     }
     this.#fillSlots();
   }
@@ -205,12 +213,13 @@ export class Engine {
 
   #finish(sequence: Sequence, reason: 'stop' | 'length'): void {
     const { requestId, choice } = sequence.job;
-    const { promptTokens, completionTokens } = sequence;
+    const { promptTokens, cachedTokens, completionTokens } = sequence;
     this.#release(sequence);
     const text = sequence.flush();
+    const { listener } = this.#parts;
     const counts = { promptTokens, completionTokens };
-    this.#parts.listener.event(requestId, { kind: 'finished', choice, reason, text, ...counts });
-    this.#parts.listener.ended(requestId, choice, { state: 'finished', reason, ...counts });
+    listener.event(requestId, { kind: 'finished', choice, reason, text, ...counts, cachedTokens });
+    listener.ended(requestId, choice, { state: 'finished', reason, ...counts });
   }
 
   #failStep(running: readonly Sequence[], error: unknown): void {
@@ -234,18 +243,20 @@ export class Engine {
     this.#parts.listener.ended(requestId, choice, outcome);
   }
 
-  #tellCancelled(job: SequenceJob, promptTokens: number, completionTokens: number): void {
-    const { requestId, choice } = job;
+  #tellCancelled({ requestId, choice }: SequenceJob, tokens: TokenCounts): void {
+    const { promptTokens, cachedTokens, completionTokens } = tokens;
+    const { listener } = this.#parts;
     const counts = { promptTokens, completionTokens };
-    this.#parts.listener.event(requestId, {
+    listener.event(requestId, {
       kind: 'finished',
       choice,
       reason: 'cancelled',
       text: '',
       ...counts,
+      cachedTokens,
     });
     const reason = 'the client closed the connection';
-    this.#parts.listener.ended(requestId, choice, { state: 'cancelled', reason, ...counts });
+    listener.ended(requestId, choice, { state: 'cancelled', reason, ...counts });
   }
 
   /** Takes a sequence out of the batch. The list is replaced, so that a loop over the old one goes on undisturbed. */

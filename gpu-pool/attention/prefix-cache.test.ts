@@ -84,6 +84,7 @@ describe('a sequence that begins like an earlier one', () => {
     expect(bed.run([...ids(150), ...ids(50, 1)])).toBe(2 * BLOCK_TOKENS);
     expect(bed.run([...ids(BLOCK_TOKENS - 1), ...ids(100, 2)])).toBe(0);
     expect(bed.prefixes.statistics).toMatchObject({ hits: 1, hitTokens: 128, evictions: 0 });
+    expect(bed.prefixes.statistics.missTokens).toBe(200 + (200 - 128) + (BLOCK_TOKENS - 1 + 100));
   });
 
   test.each([

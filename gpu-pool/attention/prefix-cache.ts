@@ -1,24 +1,11 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { BLOCK_TOKENS } from '../../shared/prefix/block-key.ts';
 import { NO_BLOCK, PrefixIndex } from '../../shared/prefix/prefix-index.ts';
+import type { PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { FloatAllocator, KvCache } from './kv-cache.ts';
 
 /** Bound of the keys and values that one attention instance keeps beyond their sequences, unless it is told otherwise. */
 export const DEFAULT_PREFIX_CACHE_BYTES = 256 * 2 ** 20;
-
-/** What a prefix cache counted since its start. */
-export interface PrefixCacheStatistics {
-  /** Times that a sequence went on from kept tokens. */
-  readonly hits: number;
-  /** Tokens that were copied instead of computed. */
-  readonly hitTokens: number;
-  readonly blocks: number;
-  /** Blocks that made way for others. */
-  readonly evictions: number;
-  /** Bytes of the keys and values that are kept, and their bound. */
-  readonly bytes: number;
-  readonly maxBytes: number;
-}
 
 export interface PrefixCacheOptions {
   readonly cache: KvCache;
@@ -59,8 +46,11 @@ export class PrefixCache {
   readonly #exact: Int32Array;
   readonly #exactSingleRows: boolean;
   readonly #maxBytes: number;
+  /** Per slot 1 where kept tokens were looked for since the slot's last rows: the next ones are those that were not found. */
+  readonly #lookedUp: Uint8Array;
   #hits = 0;
   #hitTokens = 0;
+  #missTokens = 0;
 
   /** @throws JanusError when `maxBytes` does not hold one block */
   constructor(options: PrefixCacheOptions) {
@@ -70,6 +60,7 @@ export class PrefixCache {
     this.#allocate = options.allocate ?? ((floats) => new Float32Array(floats));
     this.#exactSingleRows = exactSingleRows;
     this.#exact = new Int32Array(slots);
+    this.#lookedUp = new Uint8Array(slots);
     this.#maxBytes = maxBytes;
     this.#blockFloats = layers * 2 * BLOCK_TOKENS * kvWidth;
     const capacity = Math.floor(maxBytes / this.#blockBytes);
@@ -83,11 +74,12 @@ export class PrefixCache {
     this.#path = new Int32Array(Math.ceil(contextLength / BLOCK_TOKENS));
   }
 
-  get statistics(): PrefixCacheStatistics {
+  get statistics(): PrefixCacheRecord {
     const { size, evictions } = this.#index;
     return {
       hits: this.#hits,
       hitTokens: this.#hitTokens,
+      missTokens: this.#missTokens,
       blocks: size,
       evictions,
       bytes: size * this.#blockBytes,
@@ -105,6 +97,7 @@ export class PrefixCache {
   restore(slot: number, tokens: ArrayLike<number>): number {
     const from = this.#cache.length(slot);
     if (from === 0) this.#exact[slot] = 0;
+    this.#lookedUp[slot] = 1;
     const depth = this.#index.match(tokens, this.#path.length, this.#path);
     const end = Math.min(depth * BLOCK_TOKENS, tokens.length - (this.#exactSingleRows ? 1 : 2));
     if (end <= from) return 0;
@@ -129,6 +122,8 @@ export class PrefixCache {
   store(slot: number, tokens: ArrayLike<number>, rows: number): void {
     const length = this.#cache.length(slot);
     const before = length - rows;
+    if (this.#lookedUp[slot] === 1) this.#missTokens += rows;
+    this.#lookedUp[slot] = 0;
     if (before === 0) this.#exact[slot] = 0;
     if (this.#exact[slot] !== before || (rows === 1 && !this.#exactSingleRows)) return;
     this.#exact[slot] = length;

@@ -90,7 +90,7 @@ class Bed {
     });
   }
 
-  submit(promptIds: readonly number[], maxTokens = 1): string {
+  submit(promptIds: readonly number[], maxTokens = 1, emitted: readonly number[] = []): string {
     const requestId = `request ${this.#requests++}`;
     this.#events.set(requestId, []);
     const job = {
@@ -102,7 +102,7 @@ class Bed {
       maxTokens,
       acceptedAtMs: 0,
     } as const;
-    this.engine.submit(job, []);
+    this.engine.submit(job, emitted);
     return requestId;
   }
 
@@ -113,6 +113,13 @@ class Bed {
   /** Token ids of an answer. */
   answer(requestId: string): number[] {
     return this.#events.get(requestId)!.flatMap((event) => (event.kind === 'token' ? [event.id] : []));
+  }
+
+  /** Prompt tokens that were not computed for a request, as its last event tells. */
+  cachedTokens(requestId: string): number {
+    const end = this.#events.get(requestId)!.at(-1)!;
+    if (end.kind !== 'finished') throw new Error(`The last event is ${end.kind}.`);
+    return end.cachedTokens;
   }
 
   /** One request alone: its answer, the logits that it was sampled from, and the rows that were computed for it. */
@@ -188,6 +195,43 @@ test('of requests that come together the first computes what all begin with', as
   for (const [i, prompt] of prompts.entries()) {
     expect(bed.answer(requests[i])).toEqual((await new Bed(off).generate(prompt, 5)).ids);
   }
+});
+
+describe('the last event tells how many prompt tokens were not computed', () => {
+  test('of one request after another', async () => {
+    const bed = new Bed(on);
+    const requests: string[] = [];
+    for (const seed of [2, 3]) {
+      requests.push(bed.submit([...ids(200, 1), ...ids(20, seed)], 3));
+      await bed.drain();
+    }
+    expect(requests.map((request) => bed.cachedTokens(request))).toEqual([0, 192]);
+    // All that was looked for and not found was computed; rows of answers are not looked for.
+    expect(bed.prefixCache!.statistics).toMatchObject({ hits: 1, hitTokens: 192, missTokens: 220 + 28 });
+    expect(bed.forwardPass.rows).toBe(220 + 28 + 2 * 2);
+  });
+
+  test('of a job that is tried again, without the answer tokens that were kept too', async () => {
+    const bed = new Bed(on);
+    const prompt = ids(100, 1);
+    const emitted = ids(60, 2);
+    bed.submit([...prompt, ...emitted]);
+    await bed.drain();
+    const again = bed.submit(prompt, 70, emitted);
+    await bed.drain();
+    expect(bed.cachedTokens(again)).toBe(100);
+    expect(bed.prefixCache!.statistics).toMatchObject({ hitTokens: 128, missTokens: 160 + 32 });
+  });
+
+  test('of a cancelled request', async () => {
+    const bed = new Bed(on);
+    bed.submit(ids(300, 1));
+    await bed.drain();
+    const given = bed.submit(ids(300, 1), 10);
+    await bed.engine.step();
+    bed.engine.cancel(given);
+    expect(bed.cachedTokens(given)).toBe(256);
+  });
 });
 
 test('a prompt that was given up half-way is not computed twice', async () => {

@@ -1,6 +1,6 @@
 import type { StepLimits } from '../../shared/batching/plan-step.ts';
 import type { GatePlacement } from '../../shared/model/config.ts';
-import type { ExchangeAddress } from '../../shared/protocol/member.ts';
+import type { ExchangeAddress, PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
@@ -107,6 +107,7 @@ export interface EndedSequence {
 export interface AttentionStatistics {
   readonly slotsInUse: number;
   readonly waiting: number;
+  readonly prefixCache: PrefixCacheRecord | null;
   readonly links: readonly ExchangeStatistics[];
   readonly exchange: ExchangeCounters;
   readonly steps: number;
@@ -123,4 +124,6 @@ export type AttentionReport =
       readonly events: readonly (readonly [requestId: string, event: TokenEvent])[];
       readonly ended: readonly EndedSequence[];
       readonly statistics: AttentionStatistics;
+      /** Unix time in milliseconds. */
+      readonly saidAtMs: number;
     };

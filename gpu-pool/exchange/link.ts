@@ -12,6 +12,14 @@ export interface LinkStatistics {
   maxRoundTripUs: number;
   /** The part of `totalRoundTripUs` that was spent on `combine`: arithmetic of the MoE layer, not transport. */
   totalCombineUs: number;
+  /**
+   * Other parts of it, known where the instances are on this host and 0 for other links: scheduling the step and grouping
+   * its rows, and computing groups of experts on the sender's own thread. What is left is waiting for the instances.
+   */
+  totalScheduleUs: number;
+  totalAssistUs: number;
+  /** Groups of rows of one expert that the sender's thread computed. */
+  assistedGroups: number;
   /** Largest number of activated experts on one instance of the host in the last layer step. */
   aMax: number;
 }
@@ -20,6 +28,10 @@ export interface LinkStatistics {
 export interface RoundTrip {
   readonly roundTripUs: number;
   readonly combineUs: number;
+  /** Absent for links to other hosts. */
+  readonly scheduleUs?: number;
+  readonly assistUs?: number;
+  readonly assistedGroups?: number;
   readonly aMax: number;
   readonly messagesSent: number;
   readonly messagesReceived: number;
@@ -35,6 +47,9 @@ export function emptyStatistics(): LinkStatistics {
     totalRoundTripUs: 0,
     maxRoundTripUs: 0,
     totalCombineUs: 0,
+    totalScheduleUs: 0,
+    totalAssistUs: 0,
+    assistedGroups: 0,
     aMax: 0,
   };
 }
@@ -48,6 +63,9 @@ export function recordRoundTrip(statistics: LinkStatistics, step: RoundTrip): vo
   statistics.bytes += step.bytes;
   statistics.totalRoundTripUs += roundTripUs;
   statistics.totalCombineUs += step.combineUs;
+  statistics.totalScheduleUs += step.scheduleUs ?? 0;
+  statistics.totalAssistUs += step.assistUs ?? 0;
+  statistics.assistedGroups += step.assistedGroups ?? 0;
   statistics.aMax = step.aMax;
   if (roundTripUs > statistics.maxRoundTripUs) statistics.maxRoundTripUs = roundTripUs;
 }

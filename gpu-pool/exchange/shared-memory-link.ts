@@ -7,12 +7,11 @@ import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-ind
 import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
 import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
+import { AnswerWait, type AnswerWaitOptions } from './answer-wait.ts';
 import { Combiner } from './combine.ts';
 import { GroupRunner, groupsOf } from './group-runner.ts';
-import type { HostMemory } from './host-memory.ts';
 import { type Lane, Outcome } from './lane.ts';
 import {
-  AnswerOverdueError,
   ExpertFailedError,
   type ExpertLink,
   emptyStatistics,
@@ -24,19 +23,10 @@ import {
   StepTooLargeError,
 } from './link.ts';
 
-export interface SharedMemoryLinkOptions {
-  readonly host: string;
-  readonly memory: HostMemory;
-  readonly lane: Lane;
+export interface SharedMemoryLinkOptions extends AnswerWaitOptions {
   readonly placement: Placement;
-  /** `block` stops the thread while it waits (a compute thread), `yield` leaves it to its event loop. */
-  readonly wait: 'block' | 'yield';
-  /** An instance that is alive but silent for this long ends the step with `AnswerOverdueError`. */
-  readonly overdueAfterMs: number;
   /** Computes experts of this host on the sender's thread, which has nothing else to do meanwhile; absent where it cannot. */
   readonly assistant?: Assistant;
-  /** Time to look for the answers before the thread is put to sleep. */
-  readonly spinMs?: number;
   /** Routes steps that were sent without a routing; absent where the attention side always gates. */
   readonly gate?: Gate;
 }
@@ -58,9 +48,6 @@ export type Gate = (
   gateWeights: Float32Array,
 ) => void;
 
-/** Longest single wait before the life signs are looked at again. */
-const WAIT_SLICE_MS = 100;
-
 /**
  * Tier 1 of the exchange: the expert instances of the same process, over a lane. The sender schedules once for the host
  * and leaves the grouped rows in the lane; instances read and write in place, nothing is packed or copied.
@@ -76,14 +63,15 @@ export class SharedMemoryLink implements ExpertLink {
   readonly #combiner: Combiner;
   readonly #indexes: readonly LayoutIndex[];
   readonly #runner: GroupRunner | undefined;
+  readonly #answers: AnswerWait;
   #busy = false;
-  #closed = false;
 
   constructor(options: SharedMemoryLinkOptions) {
     const { lane, placement } = options;
     this.#options = options;
     this.host = options.host;
     this.lane = lane;
+    this.#answers = new AnswerWait(options);
     this.#scheduler = schedulerOf(placement, lane.limits);
     this.#groups = new RowGroups(lane.limits, lane.groups);
     this.#combiner = new Combiner(lane.shape);
@@ -102,12 +90,15 @@ export class SharedMemoryLink implements ExpertLink {
     this.#busy = true;
     try {
       const startedAtMs = performance.now();
-      const leftover = this.#waitForLeftover();
+      const leftover = this.#answers.forLeftover();
       if (leftover !== undefined) await leftover;
       this.#load(step);
+      const scheduledAtMs = performance.now();
       const asked = this.#ask();
-      if (this.#runner !== undefined) this.#assist(this.#runner);
-      const waiting = this.#waitForAll();
+      const askedAtMs = performance.now();
+      const assistedGroups = this.#runner === undefined ? 0 : this.#assist(this.#runner);
+      const assistedAtMs = performance.now();
+      const waiting = this.#answers.forAll();
       if (waiting !== undefined) await waiting;
       this.#checkOutcomes();
       const answeredAtMs = performance.now();
@@ -117,6 +108,9 @@ export class SharedMemoryLink implements ExpertLink {
       recordRoundTrip(this.statistics, {
         roundTripUs: (endedAtMs - startedAtMs) * 1_000,
         combineUs: (endedAtMs - answeredAtMs) * 1_000,
+        scheduleUs: (scheduledAtMs - startedAtMs) * 1_000,
+        assistUs: (assistedAtMs - askedAtMs) * 1_000,
+        assistedGroups,
         aMax: this.aMax,
         messagesSent: asked,
         messagesReceived: asked,
@@ -128,8 +122,7 @@ export class SharedMemoryLink implements ExpertLink {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.lane.wakeSender();
+    this.#answers.close();
   }
 
   /** Largest number of activated experts on one instance of this host in the last step. */
@@ -151,7 +144,7 @@ export class SharedMemoryLink implements ExpertLink {
   #refuse(step: LayerStep): void {
     const { placement } = this.#options;
     const { maxRows } = this.lane.shape;
-    if (this.#closed) throw new LinkClosedError(this.host);
+    if (this.#answers.closed) throw new LinkClosedError(this.host);
     if (this.#busy) throw new LinkBusyError(this.host);
     if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
     if (step.placementVersion !== placement.version) {
@@ -203,15 +196,17 @@ export class SharedMemoryLink implements ExpertLink {
     this.#groups.group(lane.expertIds, instanceOf, lane.rows, topK, instanceOfPair);
   }
 
-  /** Takes groups of the shares that were asked for, beside the instances themselves. */
-  #assist(runner: GroupRunner): void {
+  /** Takes groups of the shares that were asked for, beside the instances themselves; returns how many. */
+  #assist(runner: GroupRunner): number {
     const { lane } = this;
     const { memory, assistant } = this.#options;
-    if (!assistant!.computes(lane.layer)) return;
+    if (!assistant!.computes(lane.layer)) return 0;
+    let taken = 0;
     for (let index = 0; index < memory.instances; index++) {
       if (!this.#isNeeded(index)) continue;
-      runner.runShare(lane, index, memory.firstInstance + index, lane.request(index));
+      taken += runner.runShare(lane, index, memory.firstInstance + index, lane.request(index));
     }
+    return taken;
   }
 
   /** Asks every instance of the host that has an activated expert; returns how many. */
@@ -238,59 +233,6 @@ export class SharedMemoryLink implements ExpertLink {
     const instance = this.#options.memory.firstInstance + index;
     const { only } = this.lane;
     return (only === ALL_INSTANCES || only === instance) && this.#scheduler.load[instance]! > 0;
-  }
-
-  /**
-   * Waits for shares that are still owed by an earlier, failed step, because their instances may still read and write the
-   * lane. An instance that has ended owes nothing any more, and may not be needed by this step.
-   */
-  #waitForLeftover(): Promise<void> | undefined {
-    const { memory } = this.#options;
-    for (let index = 0; index < memory.instances; index++) {
-      if (this.lane.owes(index) && !memory.isAlive(memory.firstInstance + index)) this.lane.forgive(index);
-    }
-    return this.#waitForAll();
-  }
-
-  /** Waits until no instance owes a share: a blocking link has waited when this returns, a yielding one may return a promise. */
-  #waitForAll(): Promise<void> | undefined {
-    if (!this.lane.anyOwed) return undefined;
-    if (this.#options.wait === 'yield') return this.#yieldForAll();
-    const startedAtMs = performance.now();
-    const spinUntilMs = startedAtMs + (this.#options.spinMs ?? 0);
-    while (this.lane.anyOwed && performance.now() < spinUntilMs);
-    for (;;) {
-      const seen = this.lane.wakeUps;
-      if (!this.#stillOwed(startedAtMs)) return undefined;
-      this.lane.wait(seen, WAIT_SLICE_MS);
-    }
-  }
-
-  async #yieldForAll(): Promise<void> {
-    const startedAtMs = performance.now();
-    for (;;) {
-      const seen = this.lane.wakeUps;
-      if (!this.#stillOwed(startedAtMs)) return;
-      await this.lane.waitAsync(seen, WAIT_SLICE_MS);
-    }
-  }
-
-  /** True while a living instance owes its share. @throws PeerLostError, AnswerOverdueError, LinkClosedError */
-  #stillOwed(startedAtMs: number): boolean {
-    if (!this.lane.anyOwed) return false;
-    const { memory, overdueAfterMs } = this.#options;
-    for (let index = 0; index < memory.instances; index++) {
-      const instance = memory.firstInstance + index;
-      if (!this.lane.owes(index) || memory.isAlive(instance)) continue;
-      // Its life sign is set back after its thread has ended, or its last answer: an answer may have come in between.
-      if (!this.lane.owes(index)) continue;
-      this.lane.forgive(index);
-      throw new PeerLostError(this.host, `expert instance ${instance} ended during a layer step`);
-    }
-    if (this.#closed) throw new LinkClosedError(this.host);
-    const waitedMs = performance.now() - startedAtMs;
-    if (waitedMs > overdueAfterMs) throw new AnswerOverdueError(this.host, waitedMs);
-    return true;
   }
 
   #checkOutcomes(): void {

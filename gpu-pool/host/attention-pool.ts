@@ -36,6 +36,8 @@ export interface AttentionPoolOptions {
 /** Time that a draining pool lets its sequences finish. */
 const DRAIN_LIMIT_MS = 30_000;
 
+const US_PER_MS = 1_000;
+
 /** The attention instances of one host, and the consumer that feeds them from the model's queue. */
 export class AttentionPool {
   readonly instances: readonly AttentionInstance[];
@@ -118,6 +120,10 @@ export class AttentionPool {
         bytes: sum((link) => link.bytes),
         meanRoundTripUs: layerSteps === 0 ? 0 : sum((link) => link.totalRoundTripUs) / layerSteps,
         maxRoundTripUs: Math.max(...way.map((link) => link.maxRoundTripUs)),
+        combineMs: sum((link) => link.totalCombineUs) / US_PER_MS,
+        scheduleMs: sum((link) => link.totalScheduleUs) / US_PER_MS,
+        assistMs: sum((link) => link.totalAssistUs) / US_PER_MS,
+        assistedGroups: sum((link) => link.assistedGroups),
       };
     });
   }

@@ -7,6 +7,11 @@ const attention = (overrides: Partial<HostOptions>): HostOptions =>
 
 it.each<[string, HostOptions, RegExp]>([
   ['no attention instance', attention({ attentionInstances: 0 }), /--attention is 0/],
+  [
+    'instances for the cores where another role may have them',
+    attention({ attentionInstances: 'auto' }),
+    /--attention is auto/,
+  ],
   ['no expert instance to wait for', attention({ poolExpertInstances: 0 }), /--expert-instances is 0/],
   [
     'more instances than can step together',

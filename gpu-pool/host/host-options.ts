@@ -2,6 +2,7 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
 import type { SchedulerName } from '../../shared/scheduler/scheduling.ts';
+import type { InstanceCount } from '../../shared/sizing/choose-instances.ts';
 import { DEFAULT_PREFIX_CACHE_BYTES } from '../attention/prefix-cache.ts';
 import type { AttentionLimits } from '../attention/worker-protocol.ts';
 import type { ExchangeOptions } from '../exchange/exchange-options.ts';
@@ -17,10 +18,10 @@ export interface HostOptions {
   readonly role: HostRole;
   readonly model: ModelSource;
   readonly redisUrl: string;
-  /** Attention instances of this host (roles `attention` and `both`). */
-  readonly attentionInstances: number;
-  /** Expert instances of this host (roles `experts` and `both`). */
-  readonly expertInstances: number;
+  /** Attention instances of this host (roles `attention` and `both`); only `both` chooses them for its cores. */
+  readonly attentionInstances: InstanceCount;
+  /** Expert instances of this host (roles `experts` and `both`); only `both` chooses them for its cores. */
+  readonly expertInstances: InstanceCount;
   /** Role `attention`: expert instances in all of the pool's hosts that must be there before the placement is made. */
   readonly poolExpertInstances: number;
   /** C, replica slots per expert instance and layer; null: as few as hold every expert. */
@@ -34,6 +35,12 @@ export interface HostOptions {
   readonly limits: AttentionLimits;
   readonly exchange: ExchangeOptions;
   readonly kernels: KernelChoice;
+}
+
+/** The options of a host whose instances have been counted. */
+export interface SizedHostOptions extends HostOptions {
+  readonly attentionInstances: number;
+  readonly expertInstances: number;
 }
 
 /** Rows per step: prefill of this many tokens keeps decode steps short on two cores. */
@@ -59,7 +66,11 @@ export const OVERDUE_AFTER_MS = 10_000;
 export const INSTANCE_OVERDUE_AFTER_MS = 8_000;
 
 /** Replica slots per instance and layer: those asked for, or as few as hold every expert. */
-export function capacityOf(options: HostOptions, config: ModelConfig, instances: number): number {
+export function capacityOf(
+  options: Pick<HostOptions, 'capacity'>,
+  config: ModelConfig,
+  instances: number,
+): number {
   return options.capacity ?? Math.ceil(config.experts / instances);
 }
 
@@ -72,26 +83,36 @@ export function checkHostOptions(options: HostOptions): void {
   if (options.capacity !== null) positive.push(['capacity', '--slots']);
   for (const [field, flag] of positive) {
     const value = options[field];
+    if (value === 'auto' && options.role === 'both') continue;
     if (!Number.isInteger(value) || (value as number) < 1) {
       throw new JanusError(`${flag} is ${value}; give a whole number of at least 1.`);
     }
   }
-  const rows = options.attentionInstances * options.limits.tokenBudget;
-  if (options.role === 'attention' && rows > EXCHANGE_ROW_LIMIT) {
+  const { attentionInstances } = options;
+  if (options.role === 'attention' && attentionInstances !== 'auto') {
+    checkRound(attentionInstances, options.limits.tokenBudget);
+  }
+  const one = attentionInstances === 1 || attentionInstances === 'auto';
+  if (options.monolith && (options.role !== 'both' || !one)) {
     throw new JanusError(
-      `--attention ${options.attentionInstances} × --token-budget ${options.limits.tokenBudget} is ${rows} rows per step; ` +
+      '--monolith runs attention and experts in one thread: it goes with role both and --attention 1.',
+    );
+  }
+}
+
+/** The attention instances of a host whose experts are elsewhere step together, and send their rows as one payload. */
+function checkRound(attentionInstances: number, tokenBudget: number): void {
+  const rows = attentionInstances * tokenBudget;
+  if (rows > EXCHANGE_ROW_LIMIT) {
+    throw new JanusError(
+      `--attention ${attentionInstances} × --token-budget ${tokenBudget} is ${rows} rows per step; ` +
         `expert hosts take ${EXCHANGE_ROW_LIMIT}. Lower one of the two.`,
     );
   }
-  if (options.role === 'attention' && options.attentionInstances > ROUND_INSTANCE_LIMIT) {
+  if (attentionInstances > ROUND_INSTANCE_LIMIT) {
     throw new JanusError(
-      `--attention is ${options.attentionInstances}: at most ${ROUND_INSTANCE_LIMIT} instances of one host step together. ` +
+      `--attention is ${attentionInstances}: at most ${ROUND_INSTANCE_LIMIT} instances of one host step together. ` +
         'Start another host.',
-    );
-  }
-  if (options.monolith && (options.role !== 'both' || options.attentionInstances !== 1)) {
-    throw new JanusError(
-      '--monolith runs attention and experts in one thread: it goes with role both and --attention 1.',
     );
   }
 }

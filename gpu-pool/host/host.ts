@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { ExchangeAddress, HostRecord } from '../../shared/protocol/member.ts';
+import type { InstanceChoice } from '../../shared/sizing/choose-instances.ts';
 import { verifyModel } from '../runtime/verify-model.ts';
 import type { WeightFormats } from '../runtime/weights.ts';
 import type { AttentionPool } from './attention-pool.ts';
 import type { ExpertPool } from './expert-pool.ts';
-import { checkHostOptions, type HostOptions } from './host-options.ts';
+import { checkHostOptions, type HostOptions, type SizedHostOptions } from './host-options.ts';
 import { announceModel, Membership } from './membership.ts';
+import { type HostSize, sizeHost } from './size-host.ts';
 
 /** What a host shows of itself. */
 export interface HostEvents {
@@ -21,7 +24,7 @@ export interface HostEvents {
  */
 export class Host {
   readonly id: string;
-  readonly options: HostOptions;
+  readonly options: SizedHostOptions;
   readonly config: ModelConfig;
   /** In which form its weights are computed with. */
   readonly formats: WeightFormats;
@@ -31,30 +34,35 @@ export class Host {
   experts: ExpertPool | undefined;
   /** Where it takes layer steps, while it does. */
   address: ExchangeAddress | null = null;
+  /** Why it has as many instances as it has; null where its role leaves nothing to choose. */
+  readonly #sizing: InstanceChoice | null;
   readonly #startedAtMs = Date.now();
   readonly #closers: (() => Promise<void>)[] = [];
   #membership: Membership | undefined;
 
-  private constructor(options: HostOptions, config: ModelConfig, formats: WeightFormats, events: HostEvents) {
+  private constructor(size: HostSize, config: ModelConfig, formats: WeightFormats, events: HostEvents) {
     this.id = randomBytes(4).toString('hex');
-    this.options = options;
+    this.options = size.options;
+    this.#sizing = size.sizing;
     this.config = config;
     this.formats = formats;
     this.log = events.log;
-    this.redis = new Redis(options.redisUrl, { maxRetriesPerRequest: null });
+    this.redis = new Redis(size.options.redisUrl, { maxRetriesPerRequest: null });
     // ioredis reconnects by itself; without a listener a broken connection would end the process.
     this.redis.on('error', (error) => this.log(`Redis: ${error.message}`));
   }
 
   /**
-   * Checks options and checkpoint, and registers the host as starting. Nothing is loaded yet.
+   * Checks options and checkpoint, counts the instances, and registers the host as starting. Nothing is loaded yet.
    *
    * @throws JanusError naming the option, file, field or tensor that is wrong
    */
   static async open(options: HostOptions, events: HostEvents): Promise<Host> {
     checkHostOptions(options);
     const { config, formats } = verifyModel(options.model, options.role);
-    const host = new Host(options, config, formats, events);
+    const size = sizeHost(options, config, formats, availableParallelism());
+    const host = new Host(size, config, formats, events);
+    if (size.sizing !== null) host.log(size.sizing.reason);
     host.#membership = await Membership.join(host.redis, options.model.name, host.id, () => host.record());
     // Known from now on, a model that still loads is answered with 503, not with 404.
     if (options.role !== 'experts') await host.#announceModel();
@@ -92,6 +100,7 @@ export class Host {
       traffic: this.attention?.traffic() ?? [],
       exchange: this.attention?.exchange() ?? null,
       address: this.address,
+      sizing: this.#sizing,
     };
   }
 

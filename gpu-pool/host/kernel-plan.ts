@@ -4,14 +4,12 @@ import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
+import { attentionScratchBytes, compileKernels, loadKernels } from '../kernels/kernels.ts';
 import {
-  attentionScratchBytes,
-  compileKernels,
-  type Kernels,
-  kernelSupport,
-  loadKernels,
-} from '../kernels/kernels.ts';
-import { cacheBytesPerToken, kernelsFit, layOutAttention } from '../runtime/kernel/attention-layout.ts';
+  type AttentionSizes,
+  cacheBytesPerToken,
+  layOutAttention,
+} from '../runtime/kernel/attention-layout.ts';
 import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import { Region } from '../runtime/kernel/region.ts';
@@ -20,6 +18,7 @@ import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
 import { TeamBoard } from '../team/team-board.ts';
 import type { Host } from './host.ts';
 import type { KernelChoice } from './host-options.ts';
+import { attentionSizes, KERNEL_MEMORY_BYTES, kernelObstacle, mostBitsOf } from './kernel-coverage.ts';
 
 /** What a host's instances are to find in kernel memory. */
 export interface HostKernels {
@@ -73,8 +72,6 @@ export interface KernelPlan {
   attention(index: number): AttentionKernels;
 }
 
-/** Address space of a WebAssembly memory. */
-const MEMORY_BYTES = 2 ** 32 - 2 ** 16;
 /** Time that an idle thread looks for work before it sleeps: about what it costs to be woken on a virtual machine. */
 const SPIN_MS = 0.06;
 
@@ -86,34 +83,15 @@ const SPIN_MS = 0.06;
  * @throws JanusError where `wasm` was asked for and is not possible
  */
 export function planKernels(demand: KernelDemand): KernelPlan | null {
-  const obstacle = demand.choice === 'onnx' ? 'it was not asked for' : obstacleOf(demand);
+  const { choice, config, formats } = demand;
+  const obstacle = choice === 'onnx' ? 'it was not asked for' : kernelObstacle(config, formats);
   if (obstacle === null) return layOut(demand);
-  if (demand.choice === 'wasm') throw new JanusError(`--kernels wasm is not possible: ${obstacle}.`);
+  if (choice === 'wasm') throw new JanusError(`--kernels wasm is not possible: ${obstacle}.`);
   return null;
 }
 
-/** Why the kernels can compute nothing of this model here; null where they can compute some. */
-function obstacleOf({ config, formats }: KernelDemand): string | null {
-  const all = Object.values(formats as unknown as Record<string, MatrixFormat>);
-  if (all.every(({ form }) => form === 'f32')) {
-    return 'f32 weights are computed by ONNX Runtime; choose --dtype int8 or int4';
-  }
-  if (kernelSupport() === 'none') return 'this machine or Node has no relaxed SIMD';
-  return kernelsFit(config)
-    ? null
-    : "the model's sizes are no multiples of 8, or its heads no multiples of 16";
-}
-
-/**
- * Without AVX-VNNI the kernels take an int8 code in two halves, and ONNX Runtime is faster from two rows on; int4 they
- * multiply about as fast as it for many rows, and nearly twice as fast for one.
- */
-function mostBitsOf(choice: KernelChoice, { wideDot }: Kernels): 4 | 8 {
-  return choice === 'wasm' || wideDot.value === 1 ? 8 : 4;
-}
-
 function layOut(demand: KernelDemand): KernelPlan | null {
-  const { config, formats, expertInstances, attentionInstances, attentionRows, slots } = demand;
+  const { config, formats, expertInstances, attentionInstances } = demand;
   const memory = new KernelMemory();
   const module = compileKernels();
   const mostBits = mostBitsOf(demand.choice, loadKernels(memory.memory, module));
@@ -124,11 +102,7 @@ function layOut(demand: KernelDemand): KernelPlan | null {
   const scratch = Array.from({ length: expertInstances + attentionInstances }, () =>
     memory.allocate(scratchBytes),
   );
-  const { attention, head } = formats;
-  const sizes =
-    isKernelFormat(attention, mostBits) && isKernelFormat(head, mostBits)
-      ? { maxRows: attentionRows, slots, attention, head }
-      : null;
+  const sizes = attentionSizes(demand, mostBits);
   const regions = sizes === null ? [] : placeAttention(config, sizes, attentionInstances, memory);
   const processors = availableParallelism();
   const team: TeamSource = {
@@ -179,19 +153,14 @@ function bytesOfScratch({ config, expertRows }: KernelDemand): number {
 }
 
 /** Weights and buffers of each attention instance, and an equal share of what is left for its KV cache. */
-function placeAttention(
-  config: ModelConfig,
-  sizes: Parameters<typeof layOutAttention>[1],
-  instances: number,
-  memory: KernelMemory,
-) {
+function placeAttention(config: ModelConfig, sizes: AttentionSizes, instances: number, memory: KernelMemory) {
   const counted = new Region();
   layOutAttention(config, sizes, counted);
   const bytes = counted.usedBytes;
   const offsets = Array.from({ length: instances }, () => memory.allocate(bytes));
   // Its buffers are powers of two: twice its size is always enough.
   const wanted = 2 * sizes.slots * config.contextLength * cacheBytesPerToken(config);
-  const left = Math.floor((MEMORY_BYTES - memory.allocatedBytes) / instances / 2 ** 16 - 1) * 2 ** 16;
+  const left = Math.floor((KERNEL_MEMORY_BYTES - memory.allocatedBytes) / instances / 2 ** 16 - 1) * 2 ** 16;
   const cacheBytes = Math.min(wanted, left);
   return offsets.map((offset) => ({ offset, bytes, cacheOffset: memory.allocate(cacheBytes), cacheBytes }));
 }

@@ -68,7 +68,7 @@ export class RequestConsumer {
   async #endCancelled({ requestId, choice }: SequenceJob): Promise<SequenceOutcome> {
     const counts = { promptTokens: 0, completionTokens: 0 };
     await this.#options.writer.write([
-      [requestId, { kind: 'finished', choice, reason: 'cancelled', text: '', ...counts }],
+      [requestId, { kind: 'finished', choice, reason: 'cancelled', text: '', ...counts, cachedTokens: 0 }],
     ]);
     return { state: 'cancelled', reason: 'cancelled while it was queued', ...counts };
   }

@@ -14,6 +14,7 @@ import {
   parseManifest,
 } from './manifest.ts';
 import { PackedFiles } from './packed-files.ts';
+import type { PackSettings } from './packed-formats.ts';
 import { decodeBlocks, decodePart } from './part-codec.ts';
 import { expertGroupName, fileSizes, type PackedPart, planGroups } from './plan.ts';
 
@@ -25,6 +26,19 @@ interface Location {
 /** True where a folder holds a whole packed model, of this version of the format or another. */
 export function isPacked(folder: string): boolean {
   return isManifest(readOptionalJsonFile(join(folder, MANIFEST_FILE)));
+}
+
+/**
+ * What the packed model in a folder was made with; null where there is none.
+ *
+ * @throws JanusError that names the file, and the field where one is wrong, if it has another version or is damaged
+ */
+export function readPackSettings(folder: string): PackSettings | null {
+  const path = join(folder, MANIFEST_FILE);
+  const json = readOptionalJsonFile(path);
+  if (!isManifest(json)) return null;
+  const { dtype, blockSize, uniform } = parseManifest(json, path);
+  return { dtype, blockSize, uniform };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { startGateway } from '../../functions/gateway/node.ts';
 import type { Host } from '../../gpu-pool/host/host.ts';
 import { startHost } from '../../gpu-pool/host/start-host.ts';
+import { counted } from '../../shared/text/counted.ts';
 import { redactPassword } from '../redis/require-redis.ts';
 import { resolveRedis } from '../redis/resolve-redis.ts';
 import { type AddressFlags, urlOf } from './options/address-options.ts';
@@ -65,8 +66,7 @@ export async function startEverything(
 
 function describePools(host: Host): string {
   const { attention, experts } = host.record();
-  const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-  const attentionPool = plural(attention.length, 'attention instance');
+  const attentionPool = counted(attention.length, 'attention instance');
   if (host.options.monolith) return `${attentionPool} with all experts, no exchange`;
-  return `${attentionPool}, ${plural(experts.length, 'expert instance')} with ${experts[0]!.slots} replica slots per layer`;
+  return `${attentionPool}, ${counted(experts.length, 'expert instance')} with ${experts[0]!.slots} replica slots per layer`;
 }

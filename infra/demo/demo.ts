@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { DEFAULT_EXCHANGE } from '../../gpu-pool/exchange/exchange-options.ts';
 import { DEFAULT_LIMITS } from '../../gpu-pool/host/host-options.ts';
+import { counted } from '../../shared/text/counted.ts';
 import { curlLine } from '../cli/options/address-options.ts';
 import { DEFAULT_MODEL, resolveModel } from '../cli/options/model-option.ts';
 import { runMain } from '../cli/run-main.ts';
@@ -25,8 +26,8 @@ async function start(): Promise<RunningSystem> {
   const system = await startEverything(
     {
       model: { folder, name, weightForm: 'f32' },
-      attentionInstances: 1,
-      expertInstances: 2,
+      attentionInstances: 'auto',
+      expertInstances: 'auto',
       capacity: null,
       monolith: false,
       scheduler: 'aebs',
@@ -40,9 +41,10 @@ async function start(): Promise<RunningSystem> {
     () => {},
   );
   const seconds = ((performance.now() - startedAtMs) / MS_PER_S).toFixed(1);
+  const { attention, experts } = system.host.record();
   say(
     `${name} (${config.layers} layers, ${config.experts} experts, ${config.expertsPerToken} per token) is served by ` +
-      `1 attention instance and 2 expert instances.`,
+      `${counted(attention.length, 'attention instance')} and ${counted(experts.length, 'expert instance')}.`,
     `Ready at ${system.url} after ${seconds} s.`,
   );
   return system;

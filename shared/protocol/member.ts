@@ -1,5 +1,6 @@
 import type { Regime } from '../exchange/regime.ts';
 import type { WeightForm } from '../model/config.ts';
+import type { InstanceChoice } from '../sizing/choose-instances.ts';
 
 export type HostRole = 'attention' | 'experts' | 'both';
 export type InstanceState = 'starting' | 'loading' | 'ready' | 'draining' | 'gone';
@@ -13,6 +14,21 @@ export interface ModelCard {
   readonly vocabularySize: number;
 }
 
+/** What an attention instance keeps of prompts' beginnings, and what it counted since its start. */
+export interface PrefixCacheRecord {
+  readonly blocks: number;
+  /** Bytes of the keys and values that are kept, and their bound. */
+  readonly bytes: number;
+  readonly maxBytes: number;
+  /** Times that a sequence went on from kept tokens. */
+  readonly hits: number;
+  /** Tokens of prompts that were copied instead of computed, and those that were looked for in vain. */
+  readonly hitTokens: number;
+  readonly missTokens: number;
+  /** Blocks that made way for others. */
+  readonly evictions: number;
+}
+
 export interface AttentionInstanceRecord {
   readonly id: string;
   readonly state: InstanceState;
@@ -20,7 +36,12 @@ export interface AttentionInstanceRecord {
   readonly slots: number;
   readonly slotsInUse: number;
   readonly waiting: number;
-  /** Steps since the start, and the milliseconds that each part of them took together. */
+  /** Null where no prefixes are kept. */
+  readonly prefixCache: PrefixCacheRecord | null;
+  /**
+   * Steps since the start, and the milliseconds that each part of them took together. One part, `store`, is not on the
+   * instance's thread but beside its next step: from the end of a step until Redis has its events.
+   */
   readonly steps: number;
   readonly phasesMs: Readonly<Record<string, number>>;
 }
@@ -62,6 +83,15 @@ export interface TrafficRecord {
   readonly bytes: number;
   readonly meanRoundTripUs: number;
   readonly maxRoundTripUs: number;
+  /** Part of the round trips, in milliseconds since the start, that summed the experts' outputs. */
+  readonly combineMs: number;
+  /**
+   * Parts that only `shared-memory` tells, else 0: scheduling and grouping, and computing groups of rows of one expert on the
+   * threads of the attention instances, beside the expert instances.
+   */
+  readonly scheduleMs: number;
+  readonly assistMs: number;
+  readonly assistedGroups: number;
 }
 
 /** What a regime of the second phase was predicted to take per layer step, and took. */
@@ -99,6 +129,8 @@ export interface HostRecord {
   readonly exchange: ExchangeRecord | null;
   /** Of an expert host that is ready, where it listens. */
   readonly address: ExchangeAddress | null;
+  /** Of a host with both pools: how many instances of each it was given, and why. */
+  readonly sizing: InstanceChoice | null;
 }
 
 /** A host that has not renewed its record for this long is gone. */

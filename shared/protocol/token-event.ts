@@ -42,6 +42,8 @@ export type TokenEvent =
       /** Text that was held back until the end was known. */
       readonly text: string;
       readonly promptTokens: number;
+      /** Prompt tokens that were not computed, but kept from earlier sequences; of a retried job, in its last attempt. */
+      readonly cachedTokens: number;
       readonly completionTokens: number;
     }
   | { readonly kind: 'failed'; readonly choice: number; readonly error: RequestFailure };

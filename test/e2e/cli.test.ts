@@ -1,10 +1,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probeRedis } from '../../infra/redis/probe-redis.ts';
+import { chooseInstances } from '../../shared/sizing/choose-instances.ts';
 import { goldenAnswer } from '../support/golden-answers.ts';
 import { type Program, usePrograms } from '../support/program.ts';
 import { useRedis } from '../support/redis.ts';
@@ -12,6 +13,8 @@ import { writeTinyCheckpoint } from '../support/tiny-checkpoint.ts';
 
 const PROBE_TIMEOUT_MS = 1_000;
 const QUESTION = 'Define "window".';
+/** Experts per layer of the shipped model. */
+const EXPERTS = 32;
 const janus = usePrograms('infra/cli/janus.ts');
 let folder: string;
 
@@ -53,28 +56,48 @@ describe('janus up', () => {
     const [, redisUrl] = await up.waitFor(/^redis +(redis:\S+),/m);
     expect(await answerOf(url)).toBe(goldenAnswer(QUESTION));
 
+    // ONNX Runtime computes f32, so there is an expert instance per core.
+    const ids = Array.from({ length: Math.min(availableParallelism(), EXPERTS) }, (_, id) => ({ id }));
     const asJson = await janus(['status', '--json', '--redis', redisUrl!]).ended;
     expect(asJson).toMatchObject({ status: 0, stderr: '' });
     expect(JSON.parse(asJson.stdout)).toMatchObject({
       models: [
         {
           model: 'dictionary-moe',
-          hosts: [
-            { role: 'both', attention: [{ state: 'ready', slots: 32 }], experts: [{ id: 0 }, { id: 1 }] },
-          ],
-          placement: { version: 1, capacity: 16, instances: [{ id: 0 }, { id: 1 }] },
+          hosts: [{ role: 'both', experts: ids, sizing: { experts: ids.length } }],
+          placement: { version: 1, capacity: Math.ceil(EXPERTS / ids.length), instances: ids },
           queue: { waiting: 0, active: 0 },
         },
       ],
     });
     const asTable = await janus(['status'], { REDIS_URL: redisUrl! }).ended;
-    expect(asTable.stdout).toMatch(/expert 1 +ready +\d+\.\d experts activated per layer step, at most \d+/);
+    expect(asTable.stdout).toMatch(/expert 0 +ready +\d+\.\d experts activated per layer step, at most \d+/);
 
     up.kill('SIGTERM');
     expect(await up.ended).toMatchObject({ status: 0, stderr: '' });
     expect(await probeRedis(redisUrl!, PROBE_TIMEOUT_MS)).toContain('ECONNREFUSED');
     await expect(fetch(url)).rejects.toThrow();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('starts as many instances as suit the cores and the kernels, and says why at the start and in the status', async () => {
+    const up = janus(['up', '--port', '0', '--dtype', 'int4']);
+    const [, reason] = await up.waitFor(/^host +(\d+ cores?; .*)$/m);
+    await urlOf(up);
+    const [, redisUrl] = await up.waitFor(/^redis +(redis:\S+),/m);
+    const { stdout } = await janus(['status', '--json', '--redis', redisUrl!]).ended;
+    const [{ attention, experts, sizing }] = JSON.parse(stdout).models[0].hosts;
+    const chosen = chooseInstances({
+      cores: availableParallelism(),
+      providers: { experts: 'kernels', attention: 'kernels' },
+      experts: EXPERTS,
+      capacity: null,
+      attentionLimit: Number.POSITIVE_INFINITY,
+      asked: { attention: 'auto', experts: 'auto' },
+    });
+    expect([attention.length, experts.length]).toEqual([chosen.attention, chosen.experts]);
+    expect(sizing).toEqual({ ...chosen, reason });
+    expect((await janus(['status'], { REDIS_URL: redisUrl! }).ended).stdout).toContain(`: ${reason}\n`);
   });
 
   it('starts as many instances, in such a form, as its flags say', async () => {
@@ -86,7 +109,10 @@ describe('janus up', () => {
     const { stdout } = await janus(['status', '--json', '--redis', redisUrl!]).ended;
     const [model] = JSON.parse(stdout).models;
     expect(model).toMatchObject({ model: 'words', placement: { capacity: 16 } });
-    const [{ weightForm, attention, experts }] = model.hosts;
+    const [{ weightForm, attention, experts, sizing }] = model.hosts;
+    expect(sizing.reason).toMatch(
+      /2 attention instances \(set by --attention\); 3 expert .* \(set by --experts\)$/,
+    );
     expect(weightForm).toBe('int8');
     expect(attention.map(({ slots }: { slots: number }) => slots)).toEqual([4, 4]);
     expect(experts.map(({ slots }: { slots: number }) => slots)).toEqual([16, 16, 16]);
@@ -167,7 +193,7 @@ describe('what a user can get wrong ends with status 1 and one clear message', (
   it.each([
     ['a weight form that does not exist', ['up', '--dtype', 'f64'], /--dtype is "f64".*f32, int8, int4/],
     ['a number that is none', ['up', '--experts', '2.5'], /--experts is "2\.5".*whole number/],
-    ['too few replica slots', ['up', '--slots', '4'], /--slots is 4.*at least 16/],
+    ['too few replica slots', ['up', '--experts', '2', '--slots', '4'], /--slots is 4.*at least 16/],
     [
       'a model that does not exist',
       ['up', '--model', 'no-such-model'],

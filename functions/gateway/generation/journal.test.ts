@@ -52,6 +52,20 @@ describe('the journal reader', () => {
     );
   });
 
+  test('counts of a prompt the tokens that none of its choices computed as cached', () => {
+    const reader = createJournalReader(4, 2);
+    const cached = [64, 0, 128, 192];
+    reader.read(
+      cached.flatMap((tokens, choice) => answer(choice, ['a'], 200 + Math.floor(choice / 2), tokens)),
+    );
+    expect(reader.usage()).toEqual({
+      prompt_tokens: 401,
+      completion_tokens: 4,
+      total_tokens: 405,
+      prompt_tokens_details: { cached_tokens: 128 },
+    });
+  });
+
   test('refuses a journal that lacks a token', () => {
     const [started, , second] = answer(0, ['a', 'b']);
     expect(() => createJournalReader(1, 1).read([started, second])).toThrow(/lacks token 0.*goes on at 1/);
@@ -75,7 +89,15 @@ describe('the journal reader', () => {
     const [started] = answer(0, []);
     const progress = createJournalReader(1, 1).read([
       started,
-      { kind: 'finished', choice: 0, reason: 'cancelled', text: '', promptTokens: 1, completionTokens: 0 },
+      {
+        kind: 'finished',
+        choice: 0,
+        reason: 'cancelled',
+        text: '',
+        promptTokens: 1,
+        cachedTokens: 0,
+        completionTokens: 0,
+      },
     ]);
     expect(progress).toMatchObject({ events: [started], failure: { status: 503, code: 'cancelled' } });
   });

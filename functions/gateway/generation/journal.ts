@@ -7,6 +7,10 @@ export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;
+  readonly prompt_tokens_details: {
+    /** Prompt tokens that the pool kept from earlier requests and did not compute. */
+    readonly cached_tokens: number;
+  };
 }
 
 /** What one read of the stream brought. */
@@ -30,6 +34,7 @@ interface Choice {
   /** Tokens read. */
   tokens: number;
   promptTokens: number;
+  cachedTokens: number;
   completionTokens: number;
 }
 
@@ -63,8 +68,27 @@ function note(choice: Choice, event: AnswerEvent): void {
   } else {
     choice.finished = true;
     choice.promptTokens = event.promptTokens;
+    choice.cachedTokens = event.cachedTokens;
     choice.completionTokens = event.completionTokens;
   }
+}
+
+/** A prompt counts once, and as computed where one of its choices computed it for the others. */
+function usageOf(choices: readonly Choice[], choicesPerPrompt: number): Usage {
+  let promptTokens = 0;
+  let cachedTokens = 0;
+  for (let first = 0; first < choices.length; first += choicesPerPrompt) {
+    const ofPrompt = choices.slice(first, first + choicesPerPrompt);
+    promptTokens += ofPrompt[0].promptTokens;
+    cachedTokens += Math.min(...ofPrompt.map((choice) => choice.cachedTokens));
+  }
+  const completionTokens = choices.reduce((sum, choice) => sum + choice.completionTokens, 0);
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
 }
 
 /**
@@ -77,6 +101,7 @@ export function createJournalReader(choices: number, choicesPerPrompt: number): 
     finished: false,
     tokens: 0,
     promptTokens: 0,
+    cachedTokens: 0,
     completionTokens: 0,
   }));
   let unfinished = choices;
@@ -102,15 +127,6 @@ export function createJournalReader(choices: number, choicesPerPrompt: number): 
       return { events: news, failure: null };
     },
     done: () => unfinished === 0,
-    usage() {
-      const prompts = states.filter((_, index) => index % choicesPerPrompt === 0);
-      const promptTokens = prompts.reduce((sum, choice) => sum + choice.promptTokens, 0);
-      const completionTokens = states.reduce((sum, choice) => sum + choice.completionTokens, 0);
-      return {
-        prompt_tokens: promptTokens,
-        completion_tokens: completionTokens,
-        total_tokens: promptTokens + completionTokens,
-      };
-    },
+    usage: () => usageOf(states, choicesPerPrompt),
   };
 }

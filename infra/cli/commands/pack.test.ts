@@ -77,7 +77,11 @@ describe('janus pack', () => {
     ['a block size that does not exist', [MODEL, '--block-size', '48'], /--block-size is "48".*32, 64, 128/],
     ['a block size of what has none', [MODEL, '--dtype', 'f16', '--block-size', '64'], /leave it out with/],
     ['a uniform form of what has none', [MODEL, '--dtype', 'f32', '--uniform'], /--uniform is for int4/],
-    ['a model that does not exist', ['no-such', '--dtype', 'int4'], /--model: .*no-such does not exist/],
+    [
+      'a model that does not exist',
+      ['no-such', '--dtype', 'int4'],
+      /^janus: <model>: .*no-such does not exist/,
+    ],
     ['an empty folder name', [MODEL, '--dtype', 'int4', '--out', ''], /--out is empty/],
   ])('ends with status 1 and one clear message: %s', async (_, args, message) => {
     const { status, stdout, stderr } = await janus(['pack', ...args]).ended;

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { relative, resolve } from 'node:path';
+import { basename, relative, resolve } from 'node:path';
 import { Argument, Command, Option } from 'commander';
 import { type PackResult, packModel } from '../../../gpu-pool/packed/pack/pack-model.ts';
 import {
@@ -11,10 +11,11 @@ import {
 } from '../../../gpu-pool/packed/packed-formats.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { formatBytes } from '../options/byte-count.ts';
-import { resolveModel } from '../options/model-option.ts';
+import { findModel } from '../options/model-option.ts';
 import { notEmpty, oneOf } from '../options/values.ts';
 import { formatCount, ProgressView } from '../pack/progress-view.ts';
 
+const MODEL_ARGUMENT = '<model>';
 const DEFAULT_BLOCK_SIZE: BlockSize = 32;
 /** Each thread takes some 100 MB; beyond so many the disk is what they wait for. */
 const MOST_THREADS = 16;
@@ -34,8 +35,8 @@ export function packCommand(): Command {
   return new Command('pack')
     .description('Quantise a checkpoint once, into a folder that hosts load much faster')
     .addArgument(
-      new Argument('<model>', 'Hugging Face checkpoint folder, or a model in gpu-pool/models').argParser(
-        notEmpty('<model>', 'dictionary-moe'),
+      new Argument(MODEL_ARGUMENT, 'Hugging Face checkpoint folder, or a model in gpu-pool/models').argParser(
+        notEmpty(MODEL_ARGUMENT, 'dictionary-moe'),
       ),
     )
     .addOption(
@@ -71,7 +72,8 @@ async function pack(model: string, flags: PackFlags): Promise<void> {
   if (uniform && !isQuantized(dtype)) {
     throw new JanusError(`--uniform is for int4 and int8; leave it out with --dtype ${dtype}.`);
   }
-  const { folder, name } = resolveModel(model);
+  const { folder } = findModel(model, MODEL_ARGUMENT);
+  const name = basename(folder);
   const target = resolve(out ?? `${name}-${dtype}`);
   const size = isQuantized(dtype) ? (blockSize ?? DEFAULT_BLOCK_SIZE) : null;
   const settings = { dtype, blockSize: size, uniform };

@@ -1,11 +1,17 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { publishPlacement, readPlacement } from '../../../gpu-pool/host/placement-store.ts';
 import { storeTrace } from '../../../gpu-pool/host/trace-store.ts';
+import { packQuietly } from '../../../gpu-pool/packed/pack/pack-quietly.fixture.ts';
+import { openPacked } from '../../../gpu-pool/packed/packed-model.ts';
 import { hostKey, membersKey } from '../../../shared/protocol/keys.ts';
 import type { HostRecord } from '../../../shared/protocol/member.ts';
 import { usePrograms } from '../../../test/support/program.ts';
 import { useRedis } from '../../../test/support/redis.ts';
+import { DICTIONARY_FOLDER } from '../../../test/support/test-host.ts';
 import { inForce, skewedTrace } from '../placement/placement.fixture.ts';
 import { planPlacement } from '../placement/plan-placement.ts';
 import { putInForce } from '../placement/put-in-force.ts';
@@ -59,6 +65,19 @@ describe('janus placement', () => {
     expect(moves.length).toBeGreaterThan(0);
     expect(movedBytes).toBeLessThanOrEqual(2 ** 20);
     expect(await readPlacement(redis, MODEL)).toEqual(inForce);
+  });
+
+  it('takes the bytes of an expert from the manifest of a packed model', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'janus-placement-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const target = join(folder, 'packed');
+    await packQuietly(DICTIONARY_FOLDER, target, 'int8', { uniform: true });
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const planned = await run('plan', '--json', '--model', target, '--name', MODEL);
+    const { moves, movedBytes } = JSON.parse(planned.stdout);
+    const packed = openPacked(target);
+    expect(movedBytes / moves.length).toBe(packed.expertBytes(0));
+    packed.close();
   });
 
   it('applies what it plans: the same seed gives the same placement', async () => {

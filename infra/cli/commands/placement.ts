@@ -4,12 +4,15 @@ import { readMembers } from '../../../gpu-pool/host/membership.ts';
 import { missingHosts } from '../../../gpu-pool/host/placement-formation.ts';
 import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
 import { readTrace } from '../../../gpu-pool/host/trace-store.ts';
+import { packedFormats } from '../../../gpu-pool/packed/packed-formats.ts';
+import { weightFormats } from '../../../gpu-pool/runtime/weights.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { byteCount } from '../options/byte-count.ts';
 import { DEFAULT_MODEL, resolveModel } from '../options/model-option.ts';
 import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
 import { notEmpty, wholeNumber } from '../options/values.ts';
+import { DEFAULT_WEIGHT_FORM } from '../options/weight-form.ts';
 import { expertBytes } from '../placement/expert-bytes.ts';
 import { formatPlan, formatView } from '../placement/format-placement.ts';
 import { viewPlacement } from '../placement/placement-view.ts';
@@ -108,7 +111,7 @@ async function apply(flags: PlanFlags): Promise<void> {
 
 /** @throws JanusError when there is no placement or trace, or a host of the placement is gone */
 async function makePlan(redis: Redis, flags: PlanFlags): Promise<PlacementPlan> {
-  const { name, config } = resolveModel(flags.model, flags.name);
+  const { name, config, packed } = resolveModel(flags.model, flags.name);
   const [inForce, trace, members] = await Promise.all([
     placementInForce(redis, name),
     readTrace(redis, name),
@@ -128,8 +131,11 @@ async function makePlan(redis: Redis, flags: PlanFlags): Promise<PlacementPlan> 
     );
   }
   const expertHost = members.find((member) => member.role !== 'attention');
+  const formats = packed
+    ? packedFormats(packed)
+    : weightFormats(expertHost?.weightForm ?? DEFAULT_WEIGHT_FORM);
   return planPlacement(inForce, trace, {
-    expertBytes: expertBytes(config, expertHost?.weightForm ?? 'f32'),
+    expertBytes: expertBytes(config, formats),
     capacity: flags.capacity,
     maxMoveBytes: flags.maxMoveBytes,
     seed: flags.seed,

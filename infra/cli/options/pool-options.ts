@@ -10,27 +10,31 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { GatePlacement, WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
 import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduling.ts';
+import type { InstanceCount } from '../../../shared/sizing/choose-instances.ts';
 import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
-import { notEmpty, oneOf, wholeNumber } from './values.ts';
+import { autoOrWholeNumber, notEmpty, oneOf, wholeNumber } from './values.ts';
+import { chooseWeightForm, DEFAULT_WEIGHT_FORM, WEIGHT_FORMS } from './weight-form.ts';
 
 /** Instances are threads: more of them than this in one process is a mistake. */
 export const MOST_INSTANCES = 256;
+/** Instances of a host with one role, whose machine may hold others. */
+const ATTENTION_INSTANCES_ALONE = 1;
+const EXPERT_INSTANCES_ALONE = 2;
 const MOST_SLOTS = 4_096;
 const MOST_KV_SLOTS = 4_096;
 const MOST_TOKENS_PER_STEP = 65_536;
 const MOST_PREFIX_CACHE_MIB = 1_048_576;
 const BYTES_PER_MIB = 2 ** 20;
 const GATES: readonly GatePlacement[] = ['attention', 'experts'];
-const WEIGHT_FORMS: readonly WeightForm[] = ['f32', 'int8', 'int4'];
 
 /** What one host's flags say, as commander gives them. */
 export interface PoolFlags {
   readonly model: string;
   readonly name?: string;
-  readonly attention: number;
-  readonly experts: number;
+  readonly attention: InstanceCount;
+  readonly experts: InstanceCount;
   readonly slots?: number;
-  readonly dtype: WeightForm;
+  readonly dtype?: WeightForm;
   readonly kvSlots: number;
   readonly tokenBudget: number;
   readonly prefixCacheMib: number;
@@ -54,17 +58,28 @@ export function addPoolOptions(command: Command): Command {
       DEFAULT_MODEL,
     )
     .option('--name <name>', "name under which the model is served (default: the folder's base name)")
-    .option('--attention <n>', 'attention instances', wholeNumber('--attention', 1, MOST_INSTANCES), 1)
-    .option('--experts <n>', 'expert instances', wholeNumber('--experts', 1, MOST_INSTANCES), 2)
+    .option(
+      '--attention <n>',
+      `attention instances; auto: as many as suit the cores, ${ATTENTION_INSTANCES_ALONE} in role attention`,
+      autoOrWholeNumber('--attention', 1, MOST_INSTANCES),
+      'auto',
+    )
+    .option(
+      '--experts <n>',
+      `expert instances; auto: as many as suit the cores, ${EXPERT_INSTANCES_ALONE} in role experts`,
+      autoOrWholeNumber('--experts', 1, MOST_INSTANCES),
+      'auto',
+    )
     .option(
       '--slots <c>',
       'replica slots per expert instance and layer (default: as few as hold every expert)',
       wholeNumber('--slots', 1, MOST_SLOTS),
     )
     .addOption(
-      new Option('--dtype <form>', `weights in memory: ${WEIGHT_FORMS.join(', ')}`)
-        .argParser(oneOf('--dtype', WEIGHT_FORMS))
-        .default('f32'),
+      new Option(
+        '--dtype <form>',
+        `weights in memory: ${WEIGHT_FORMS.join(', ')} (default: ${DEFAULT_WEIGHT_FORM}; a packed model has its own)`,
+      ).argParser(oneOf('--dtype', WEIGHT_FORMS)),
     )
     .addOption(
       new Option(
@@ -108,20 +123,24 @@ export function addPoolOptions(command: Command): Command {
 }
 
 /**
- * @throws JanusError when the model cannot be served, or all of its experts have to fit into this host and do not
+ * @throws JanusError when the model cannot be served, `--dtype` contradicts it, or all of its experts have to fit into this
+ *   host and do not
  */
 export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
-  const { tokenBudget, kvSlots, experts, slots, monolith = false } = flags;
-  const { config, ...model } = resolveModel(flags.model, flags.name);
-  if (role === 'both' && slots !== undefined && experts * slots < config.experts) {
+  const { tokenBudget, kvSlots, slots, monolith = false } = flags;
+  const { attention, experts } = role === 'both' ? flags : countedAlone(flags);
+  const model = resolveModel(flags.model, flags.name);
+  const { config, folder, name } = model;
+  const short = slots !== undefined && experts !== 'auto' && experts * slots < config.experts;
+  if (role === 'both' && short) {
     throw new JanusError(
       `--slots is ${slots}: ${experts} expert instances need at least ${Math.ceil(config.experts / experts)} slots each ` +
-        `for the ${config.experts} experts of ${model.name}. Raise --slots or --experts.`,
+        `for the ${config.experts} experts of ${name}. Raise --slots or --experts.`,
     );
   }
   return {
-    model: { ...model, weightForm: flags.dtype },
-    attentionInstances: flags.attention,
+    model: { name, folder, weightForm: chooseWeightForm(model, flags.dtype) },
+    attentionInstances: attention,
     expertInstances: experts,
     capacity: slots ?? null,
     monolith,
@@ -136,5 +155,13 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
       largestChunk: tokenBudget,
       prefixCacheBytes: flags.prefixCacheMib * BYTES_PER_MIB,
     },
+  };
+}
+
+/** What `auto` means on a host with one role, which does not know who else has the cores. */
+function countedAlone({ attention, experts }: PoolFlags): { attention: number; experts: number } {
+  return {
+    attention: attention === 'auto' ? ATTENTION_INSTANCES_ALONE : attention,
+    experts: experts === 'auto' ? EXPERT_INSTANCES_ALONE : experts,
   };
 }

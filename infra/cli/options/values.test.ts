@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
-import { notEmpty, oneOf, wholeNumber } from './values.ts';
+import { autoOrWholeNumber, notEmpty, oneOf, wholeNumber } from './values.ts';
 
 describe('wholeNumber', () => {
   const parse = wholeNumber('--experts', 1, 256);
@@ -18,6 +18,13 @@ describe('wholeNumber', () => {
       expect(() => parse(text)).toThrow(/^--experts is ".*whole number from 1 to 256/);
     },
   );
+});
+
+it('autoOrWholeNumber takes auto, and otherwise what wholeNumber takes', () => {
+  const parse = autoOrWholeNumber('--experts', 1, 256);
+  expect([parse('auto'), parse('12')]).toEqual(['auto', 12]);
+  for (const text of ['0', 'AUTO', ''])
+    expect(() => parse(text)).toThrow(/^--experts is ".*"; give auto or a/);
 });
 
 it('oneOf takes its words only, as they are written', () => {

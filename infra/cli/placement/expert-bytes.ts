@@ -1,16 +1,18 @@
-import type { ModelConfig, WeightForm } from '../../../shared/model/config.ts';
+import { partBytes } from '../../../gpu-pool/packed/part-format.ts';
+import { expertFormat, type WeightFormats } from '../../../gpu-pool/runtime/weights.ts';
+import type { ModelConfig } from '../../../shared/model/config.ts';
 
-/** Matrices of an expert: gate, up and down. */
-const MATRICES = 3;
-
-/** Bytes per weight; the quantised forms have one f32 scale per block of 32. */
-const BYTES_PER_WEIGHT: Readonly<Record<WeightForm, number>> = {
-  f32: 4,
-  int8: 1 + 4 / 32,
-  int4: 1 / 2 + 4 / 32,
-};
-
-/** Size of one expert's weights in one layer as an instance keeps them, in bytes. */
-export function expertBytes(config: ModelConfig, form: WeightForm): number {
-  return Math.ceil(MATRICES * config.hiddenSize * config.expertSize * BYTES_PER_WEIGHT[form]);
+/**
+ * Size of one expert's weights in one layer as an instance keeps them, in bytes: the mean over the layers, since the first
+ * ones may be kept in a finer form.
+ */
+export function expertBytes(config: ModelConfig, formats: WeightFormats): number {
+  const { layers, hiddenSize, expertSize } = config;
+  let total = 0;
+  for (let layer = 0; layer < layers; layer++) {
+    const format = expertFormat(formats, layer);
+    const gateOrUp = partBytes([expertSize, hiddenSize], format);
+    total += 2 * gateOrUp + partBytes([hiddenSize, expertSize], format);
+  }
+  return Math.ceil(total / layers);
 }

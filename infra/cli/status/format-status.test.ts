@@ -26,7 +26,24 @@ const serving: ModelStatus = {
       startedAtMs: NOW_MS - 9_000,
       heartbeatAtMs: NOW_MS - 400,
       attention: [
-        { id: 'a1-0', state: 'ready', slots: 32, slotsInUse: 5, waiting: 2, steps: 0, phasesMs: {} },
+        {
+          id: 'a1-0',
+          state: 'ready',
+          slots: 32,
+          slotsInUse: 5,
+          waiting: 2,
+          prefixCache: {
+            blocks: 12,
+            bytes: 12 * 2 ** 20,
+            maxBytes: 256 * 2 ** 20,
+            hits: 3,
+            hitTokens: 448,
+            missTokens: 300,
+            evictions: 7,
+          },
+          steps: 0,
+          phasesMs: {},
+        },
       ],
       experts: [],
       traffic: [],
@@ -39,6 +56,7 @@ const serving: ModelStatus = {
         ],
       },
       address: null,
+      sizing: null,
     },
     {
       host: 'e1',
@@ -53,6 +71,7 @@ const serving: ModelStatus = {
       traffic: [],
       exchange: null,
       address: null,
+      sizing: null,
       experts: [
         { id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3, groups: 0, groupsMs: 0 },
       ],
@@ -75,10 +94,27 @@ describe('formatStatus', () => {
       'words: context length 512; 6 sequences queued, 7 under way',
       'placement version 3: 4 experts in each of 2 layers; expert instances: 1, with 4 replica slots per layer',
       'a1: 1200 layer steps, a_max 2.35 on average; direct 1180 steps, predicted 2080 µs, measured 2112 µs',
+      'a1-0: prefix cache of 12 blocks, 12.0 MiB of 256.0 MiB; 448 of 748 prompt tokens found; 7 blocks evicted',
       'host  role       process  heartbeat  instance        state    load',
       'a1    attention  7        0.4 s ago  attention a1-0  ready    5 of 32 KV slots, 2 waiting',
       'e1    experts    1234     0.0 s ago  expert 0        loading  1.3 experts activated per layer step, at most 3',
     ]);
+  });
+
+  it('says nothing of a prefix cache where none is kept', () => {
+    const [host] = serving.hosts;
+    const attention = host!.attention.map((instance) => ({ ...instance, prefixCache: null }));
+    const without = formatStatus({ models: [{ ...serving, hosts: [{ ...host!, attention }] }] }, NOW_MS);
+    expect(without).toContain('a1-0');
+    expect(without).not.toContain('prefix cache');
+  });
+
+  it('says why a host has as many instances as it has', () => {
+    const sizing = { attention: 1, experts: 1, reason: '2 cores; 1 attention instance (set by --attention)' };
+    const hosts = [{ ...serving.hosts[0]!, role: 'both' as const, sizing }];
+    expect(formatStatus({ models: [{ ...serving, hosts }] }, NOW_MS).split('\n')).toContain(
+      'a1: 2 cores; 1 attention instance (set by --attention)',
+    );
   });
 
   it('says what is not there yet', () => {

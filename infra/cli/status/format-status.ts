@@ -1,5 +1,11 @@
-import type { ExchangeRecord, HostRecord } from '../../../shared/protocol/member.ts';
+import type {
+  AttentionInstanceRecord,
+  ExchangeRecord,
+  HostRecord,
+  PrefixCacheRecord,
+} from '../../../shared/protocol/member.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
+import { formatBytes } from '../options/byte-count.ts';
 import { formatTable } from '../table.ts';
 import type { ModelStatus, SystemStatus } from './read-status.ts';
 
@@ -23,7 +29,9 @@ function formatModel({ model, card, hosts, placement, queue }: ModelStatus, nowM
   const exchanges = hosts.flatMap((host) =>
     host.exchange?.layerSteps ? [formatExchange(host.host, host.exchange)] : [],
   );
-  return [...lines, ...exchanges, ...formatTable([HEADER, ...rows])].join('\n');
+  const prefixCaches = hosts.flatMap((host) => host.attention.flatMap(prefixCacheLine));
+  const sizings = hosts.flatMap(({ host, sizing }) => (sizing ? [`${host}: ${sizing.reason}`] : []));
+  return [...lines, ...sizings, ...exchanges, ...prefixCaches, ...formatTable([HEADER, ...rows])].join('\n');
 }
 
 function formatPlacement({ version, experts, layers, instances, capacity }: Placement): string {
@@ -42,6 +50,17 @@ function formatExchange(host: string, { layerSteps, meanAMax, regimes }: Exchang
         `; ${regime} ${steps} steps, predicted ${meanPredictedUs.toFixed(0)} µs, measured ${meanMeasuredUs.toFixed(0)} µs`,
     );
   return `${host}: ${layerSteps} layer steps, a_max ${meanAMax.toFixed(2)} on average${chosen.join('')}`;
+}
+
+function prefixCacheLine({ id, prefixCache }: AttentionInstanceRecord): string[] {
+  return prefixCache === null ? [] : [`${id}: ${formatPrefixCache(prefixCache)}`];
+}
+
+function formatPrefixCache(record: PrefixCacheRecord): string {
+  const { blocks, bytes, maxBytes, hitTokens, missTokens, evictions } = record;
+  const held = `${blocks} blocks, ${formatBytes(bytes)} of ${formatBytes(maxBytes)}`;
+  const found = `${hitTokens} of ${hitTokens + missTokens} prompt tokens found`;
+  return `prefix cache of ${held}; ${found}; ${evictions} blocks evicted`;
 }
 
 function instanceRows(host: HostRecord, nowMs: number): string[][] {

@@ -45,11 +45,23 @@ export const hostRecord = (model: string, host: string, state: InstanceState): H
   process: 1,
   startedAtMs: 0,
   heartbeatAtMs: 0,
-  attention: [{ id: `${host}-a0`, state, slots: 8, slotsInUse: 0, waiting: 0, steps: 0, phasesMs: {} }],
+  attention: [
+    {
+      id: `${host}-a0`,
+      state,
+      slots: 8,
+      slotsInUse: 0,
+      waiting: 0,
+      prefixCache: null,
+      steps: 0,
+      phasesMs: {},
+    },
+  ],
   experts: [{ id: 0, state, slots: 8, meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 }],
   traffic: [],
   exchange: null,
   address: null,
+  sizing: null,
 });
 
 /** Announces a model with one host. */
@@ -65,12 +77,25 @@ export async function announce(
 }
 
 /** Events of an answer that consists of `texts`, one per token. */
-export const answer = (choice: number, texts: readonly string[], promptTokens = 3): TokenEvent[] => [
+export const answer = (
+  choice: number,
+  texts: readonly string[],
+  promptTokens = 3,
+  cachedTokens = 0,
+): TokenEvent[] => [
   { kind: 'started', choice, promptTokens },
   ...texts.map(
     (text, position): TokenEvent => ({ kind: 'token', choice, position, id: 10 + position, text }),
   ),
-  { kind: 'finished', choice, reason: 'stop', text: '', promptTokens, completionTokens: texts.length },
+  {
+    kind: 'finished',
+    choice,
+    reason: 'stop',
+    text: '',
+    promptTokens,
+    cachedTokens,
+    completionTokens: texts.length,
+  },
 ];
 
 /** A model whose pool does what the test says, at the real queue and the real streams. */

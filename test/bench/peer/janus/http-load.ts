@@ -6,6 +6,8 @@ export interface SequenceRequest {
   /** Number of tokens to generate, whatever the model would end with. */
   readonly tokens: number;
   readonly seed: number;
+  /** The client hangs up when it has so many of them; by default it does not. */
+  readonly hangUpAfter?: number;
 }
 
 interface Chunk {
@@ -22,7 +24,7 @@ interface Chunk {
 export async function streamTokens(
   url: string,
   model: string,
-  { prompt, tokens, seed }: SequenceRequest,
+  { prompt, tokens, seed, hangUpAfter = Number.POSITIVE_INFINITY }: SequenceRequest,
 ): Promise<number[]> {
   const response = await fetch(`${url}/v1/completions`, {
     method: 'POST',
@@ -46,6 +48,8 @@ export async function streamTokens(
     const { choices = [], error } = JSON.parse(data) as Chunk;
     if (error !== undefined) throw new Error(`A completion broke off: ${error.message}`);
     if (choices[0] !== undefined && choices[0].text !== '') timesMs.push(nowMs);
+    // Leaving the loop closes the connection.
+    if (timesMs.length >= hangUpAfter) break;
   }
   return timesMs;
 }

@@ -1,3 +1,4 @@
+import { takeTurns } from '../../rounds/turns.ts';
 import type { PeerMode } from '../llama/protocol.ts';
 import { decodeTimes, p50p99, type Summary, summarise } from './decode-times.ts';
 import { randomTokens } from './prompts.ts';
@@ -27,8 +28,6 @@ export interface Measured {
   readonly latency: { readonly p50Ms: number; readonly p99Ms: number };
 }
 
-/** Repetitions are counted from here; the first one warms up and is not kept. */
-const WARM_UP = -1;
 /** Prompt rows that `janus up` prefills per step beside decoding; used to foresee how long prompts keep sequences apart. */
 const PREFILL_ROWS = 128;
 /** Room in the peer's cache beyond what is used. */
@@ -40,29 +39,17 @@ type Repetition = (
   repetition: number,
 ) => Promise<{ tokensPerSecond: number; latenciesMs: number[] }>;
 
-/**
- * Measures one cell in all ways, in turn in each repetition and in the opposite order in every other one, so that a change of
- * the machine's speed meets them all.
- */
+/** Measures one cell in all ways, in turn in each repetition. */
 export async function measureCell(systems: Systems, options: CellOptions): Promise<Record<Way, Measured>> {
   const { sequences, context, decodeTokens, repetitions } = options;
   const contextSize = context + decodeTokens + SPARE_CONTEXT;
   for (const mode of MODES) await systems.peer.tell('open', { mode, sequences, contextSize });
   try {
     const run = options.phase === 'prefill' ? prefill(systems, options) : await decode(systems, options);
-    const rates = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
-    const latencies = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
-    for (let repetition = WARM_UP; repetition < repetitions; repetition++) {
-      for (const way of repetition % 2 === 0 ? WAYS : WAYS.toReversed()) {
-        const { tokensPerSecond, latenciesMs } = await run(way, repetition);
-        if (repetition === WARM_UP) continue;
-        rates.get(way)!.push(tokensPerSecond);
-        latencies.get(way)!.push(...latenciesMs);
-      }
-    }
+    const results = await takeTurns(WAYS, repetitions, run);
     const measured = (way: Way): Measured => ({
-      tokensPerSecond: summarise(rates.get(way)!),
-      latency: p50p99(latencies.get(way)!),
+      tokensPerSecond: summarise(results.get(way)!.map(({ tokensPerSecond }) => tokensPerSecond)),
+      latency: p50p99(results.get(way)!.flatMap(({ latenciesMs }) => latenciesMs)),
     });
     return Object.fromEntries(WAYS.map((way) => [way, measured(way)])) as Record<Way, Measured>;
   } finally {

@@ -19,6 +19,12 @@ describe('decodeTimes', () => {
     expect(decodeTimes([first, second]).tokensPerSecond).toBeCloseTo(200);
   });
 
+  it('tells how far the sequences had come', () => {
+    // Both decode together from 50 to 240 ms: gaps end at the first one's tokens 51 to 69, and the second one's 1 to 19.
+    const first = [...times(50, 1), ...times(20, 10, 50), ...times(50, 1, 250)];
+    expect(decodeTimes([first, times(20, 10, 50)]).meanTokensBefore).toBe((60 + 10) / 2);
+  });
+
   it('loses nothing where the tokens of one step arrive a little apart', () => {
     const apart = Array.from({ length: 32 }, (_, s) => times(20, 10, s * 0.01));
     expect(decodeTimes(apart).tokensPerSecond).toBeCloseTo(3_200);

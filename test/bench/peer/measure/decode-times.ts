@@ -9,6 +9,8 @@ export interface DecodeTimes {
   readonly tokensPerSecond: number;
   /** Single times between two tokens of one sequence, in ms. */
   readonly gapsMs: readonly number[];
+  /** Tokens that a sequence had generated before the one that ends such a gap, on average. */
+  readonly meanTokensBefore: number;
 }
 
 /**
@@ -22,6 +24,7 @@ export function decodeTimes(timesMs: readonly (readonly number[])[]): DecodeTime
   const fromMs = Math.max(...timesMs.map((of) => of[0] ?? Number.POSITIVE_INFINITY));
   const untilMs = Math.min(...timesMs.map((of) => of.at(-1) ?? Number.NEGATIVE_INFINITY));
   const steady = timesMs.map((of) => of.filter((ms) => ms >= fromMs && ms <= untilMs));
+  const skipped = timesMs.map((of) => of.filter((ms) => ms < fromMs).length);
   const fewest = Math.min(...steady.map((of) => of.length));
   if (fewest < FEWEST_STEADY_TOKENS) {
     throw new Error(
@@ -29,9 +32,11 @@ export function decodeTimes(timesMs: readonly (readonly number[])[]): DecodeTime
     );
   }
   const rates = steady.map((of) => ((of.length - 1) * 1_000) / (of.at(-1)! - of[0]!));
+  const tokensBefore = steady.flatMap((of, s) => of.slice(1).map((_, i) => skipped[s]! + i + 1));
   return {
     tokensPerSecond: rates.reduce((sum, rate) => sum + rate, 0),
     gapsMs: steady.flatMap((of) => of.slice(1).map((ms, i) => ms - of[i]!)),
+    meanTokensBefore: tokensBefore.reduce((sum, count) => sum + count, 0) / tokensBefore.length,
   };
 }
 

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { WeightForm } from '../../../../shared/model/config.ts';
 import { GREEDY, TestClient } from '../../../support/generate.ts';
+import type { CliProcessOptions } from '../../systems/cli-process.ts';
 import { type SequenceRequest, streamTokens } from '../janus/http-load.ts';
 import { JanusProcess } from '../janus/janus-process.ts';
 import { runInnerLoop } from '../janus/queue-load.ts';
@@ -19,8 +20,13 @@ export class Janus {
     this.#model = model;
   }
 
-  static async start(folder: string, form: WeightForm, flags: readonly string[]): Promise<Janus> {
-    const process = await JanusProcess.start(['--model', folder, '--dtype', form, ...flags]);
+  static async start(
+    folder: string,
+    form: WeightForm,
+    flags: readonly string[],
+    options: CliProcessOptions = {},
+  ): Promise<Janus> {
+    const process = await JanusProcess.start(['--model', folder, '--dtype', form, ...flags], options);
     return new Janus(process, basename(folder));
   }
 
