@@ -16,13 +16,19 @@ interface Page {
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   ablation: () => import('./ablation/ablation.ts'),
+  contention: () => import('./contention/contention.ts'),
   exchange: () => import('./exchange.ts'),
+  growth: () => import('./growth/growth.ts'),
+  memory: () => import('./memory/memory.ts'),
   overhead: () => import('./overhead.ts'),
   peer: () => import('./peer/peer.ts'),
   placement: () => import('./placement.ts'),
+  prefix: () => import('./prefix.ts'),
+  profile: () => import('./profile/profile.ts'),
   quality: () => import('./quality.ts'),
   regimes: () => import('./ablation/regimes.ts'),
   scheduler: () => import('./scheduler.ts'),
+  split: () => import('./split/split.ts'),
 };
 
 const RESULTS = new URL('./RESULTS.md', import.meta.url);
@@ -45,6 +51,8 @@ async function main(args: readonly string[]): Promise<void> {
       `${name ?? 'No name'} is not a benchmark: npm run bench <${known}> [-- --quick] [-- --json]`,
     );
   }
+  // Without a handler a signal would end this process before it can end those that it started.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const benchmark = await load();
   const { page, ...measured } = (await benchmark.run({ quick })) as { page?: Page };
   const date = new Date().toISOString().slice(0, 10);

@@ -1,0 +1,121 @@
+import type { ModelConfig } from '../../../shared/model/config.ts';
+import { readBandwidth } from '../peer/bandwidth/bandwidth.ts';
+import { type Summary, summarise } from '../peer/measure/decode-times.ts';
+import type { LoadWatch } from '../peer/measure/machine-load.ts';
+import { randomTokens } from '../peer/measure/prompts.ts';
+import { Janus } from '../peer/measure/systems.ts';
+import { computePrompts, decodeTogether, type Prompts } from '../rounds/decode.ts';
+import { takeTurns } from '../rounds/turns.ts';
+import { FORM, packedBenchModel } from '../systems/bench-model.ts';
+
+/** Threads of the system: one attention and one expert instance. */
+const THREADS = 2;
+/** All prompts together, and what is generated behind them. */
+const KEPT_MIB = 2_048;
+const PROMPT_SEED = 2;
+const PAUSE_MS = 500;
+const BYTES_PER_FLOAT = 4;
+
+export interface ContextOptions {
+  /** Tokens of the prompts, ascending; multiples of 64, of which the prefix cache keeps all. */
+  readonly contexts: readonly number[];
+  readonly sequences: readonly number[];
+  readonly tokens: number;
+  readonly rounds: number;
+}
+
+/** One measured number of sequences at one length of their contexts. */
+export interface ContextCase {
+  readonly sequences: number;
+  readonly context: number;
+  readonly msPerStep: number;
+  readonly msLeast: number;
+  readonly msMost: number;
+  /** Keys and values that attention reads in one step, in all layers and sequences. */
+  readonly kvMbPerStep: number;
+  /** What has to be read beyond that at the shortest context, at the bandwidth of this machine. */
+  readonly moreBytesMs: number;
+  /** What a step takes beyond that at the shortest context. */
+  readonly moreMs: number;
+  /** Their ratio: 1 is what the bytes explain. */
+  readonly moreOverBytes: number | string;
+}
+
+/** Bytes of keys and values, kept as f32, of one token. */
+export const kvBytesPerToken = ({ layers, keyValueHeads, headSize }: ModelConfig): number =>
+  layers * 2 * keyValueHeads * headSize * BYTES_PER_FLOAT;
+
+/** How the time of a decode step grows with the contexts of its sequences. */
+export async function measureContexts(
+  options: ContextOptions,
+  watch: LoadWatch,
+): Promise<{ cases: ContextCase[]; bandwidthGbPerS: number }> {
+  const { contexts, sequences } = options;
+  const { folder, config } = await packedBenchModel();
+  const bandwidthGbPerS = await readBandwidth(THREADS);
+  const most = Math.max(...sequences);
+  const flags = ['--attention', '1', '--experts', '1', '--kv-slots', String(most)];
+  const janus = await Janus.start(folder, FORM, [...flags, '--prefix-cache-mib', String(KEPT_MIB)]);
+  try {
+    const prompts = new Map<number, Prompts>();
+    // The longest first, so that slots have the largest buffers from the beginning.
+    for (const context of contexts.toReversed()) {
+      console.error(`computing ${most} prompts of ${context} tokens`);
+      prompts.set(context, randomTokens(config.vocabularySize, most, context, PROMPT_SEED));
+      await computePrompts(janus, prompts.get(context)!);
+    }
+    const cases: ContextCase[] = [];
+    for (const count of sequences) {
+      await watch.pause(PAUSE_MS);
+      const steps = await takeTurns(contexts, options.rounds, async (context, round) => {
+        const load = prompts.get(context)!.slice(0, count);
+        const { tokensPerSecond, meanTokensBefore } = await decodeTogether(
+          janus,
+          load,
+          options.tokens,
+          round,
+        );
+        const rows = count * (context + meanTokensBefore);
+        return { ms: (count * 1_000) / tokensPerSecond, bytes: rows * kvBytesPerToken(config) };
+      });
+      cases.push(...growthOf(count, steps, bandwidthGbPerS));
+      console.error(`${count} sequences measured`);
+    }
+    return { cases, bandwidthGbPerS };
+  } finally {
+    await janus.stop();
+  }
+}
+
+/** What one round measured of a step. */
+interface Step {
+  readonly ms: number;
+  readonly bytes: number;
+}
+
+/** Compares with the shortest context, round by round. */
+export function growthOf(
+  sequences: number,
+  steps: ReadonlyMap<number, readonly Step[]>,
+  bandwidthGbPerS: number,
+): ContextCase[] {
+  const [shortest] = steps.values();
+  return [...steps].map(([context, rounds]): ContextCase => {
+    const over = (of: (step: Step) => number): Summary =>
+      summarise(rounds.map((step, round) => of(step) - of(shortest![round]!)));
+    const ms = summarise(rounds.map((step) => step.ms));
+    const moreMs = over((step) => step.ms).median;
+    const moreBytesMs = over((step) => step.bytes).median / bandwidthGbPerS / 1e6;
+    return {
+      sequences,
+      context,
+      msPerStep: ms.median,
+      msLeast: ms.least,
+      msMost: ms.most,
+      kvMbPerStep: summarise(rounds.map((step) => step.bytes)).median / 1e6,
+      moreBytesMs,
+      moreMs,
+      moreOverBytes: rounds === shortest ? '–' : moreMs / moreBytesMs,
+    };
+  });
+}
