@@ -4,6 +4,7 @@ import type { AttentionCompute } from '../runtime/attention-compute.ts';
 import { AttentionModel } from '../runtime/attention-model.ts';
 import { KernelAttentionModel } from '../runtime/kernel/kernel-attention-model.ts';
 import { kernelTasks } from '../runtime/kernel/kernel-tasks.ts';
+import { QuantizedProducts } from '../runtime/kernel/quantized-products.ts';
 import { Region } from '../runtime/kernel/region.ts';
 import type { OpenModel } from '../runtime/open-model.ts';
 import { Team } from '../team/team.ts';
@@ -32,16 +33,19 @@ export function openAttention(data: AttentionWorkerData, model: OpenModel): Open
     };
   }
   const { source, computes } = kernels;
-  const bound = loadKernels(source.memory, source.module);
+  const { memory } = source;
+  const bound = loadKernels(memory, source.module);
+  const products = new QuantizedProducts(bound, memory, source.products);
   const attention = new KernelAttentionModel(config, weights, {
     ...computes,
     kernels: bound,
-    memory: source.memory,
+    products,
+    memory,
     region: new Region(computes.offset, computes.bytes),
-    team: openTeam(data, kernels, kernelTasks(bound, source.memory, source.scratch)),
+    team: openTeam(data, kernels, kernelTasks(bound, products, memory, source.scratch)),
     gate,
   });
-  const region = new CacheRegion(source.memory.buffer, computes.cacheOffset, computes.cacheBytes);
+  const region = new CacheRegion(memory.buffer, computes.cacheOffset, computes.cacheBytes);
   const cache = new KvCache(
     shape,
     (floats) => region.allocate(floats),

@@ -5,6 +5,7 @@ import { loadKernels } from '../kernels/kernels.ts';
 import { ExpertModel } from '../runtime/expert-model.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import { kernelTasks } from '../runtime/kernel/kernel-tasks.ts';
+import { QuantizedProducts } from '../runtime/kernel/quantized-products.ts';
 import { openModel } from '../runtime/open-model.ts';
 import { TeamBoard } from '../team/team-board.ts';
 import type { ExpertWorkerData, ExpertWorkerMessage } from './expert-instance.ts';
@@ -30,7 +31,10 @@ function helpOptions(kernels: KernelSource | undefined, team: TeamSource | undef
   if (kernels === undefined || team === undefined) return {};
   const { spinMs, helpers } = team;
   if (instance - shared.firstInstance >= helpers) return { spinMs };
-  const run = kernelTasks(loadKernels(kernels.memory, kernels.module), kernels.memory, kernels.scratch);
+  const { memory, module, scratch } = kernels;
+  const bound = loadKernels(memory, module);
+  const products = new QuantizedProducts(bound, memory, kernels.products);
+  const run = kernelTasks(bound, products, memory, scratch);
   const boards = team.boards.map((buffer) => new TeamBoard(buffer));
   return {
     spinMs,

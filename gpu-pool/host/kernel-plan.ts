@@ -12,6 +12,11 @@ import {
 } from '../runtime/kernel/attention-layout.ts';
 import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
+import {
+  allocateProducts,
+  type ProductScratch,
+  productsAreExact,
+} from '../runtime/kernel/quantized-products.ts';
 import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
@@ -102,6 +107,7 @@ function layOut(demand: KernelDemand): KernelPlan | null {
   const scratch = Array.from({ length: expertInstances + attentionInstances }, () =>
     memory.allocate(scratchBytes),
   );
+  const products = scratch.map(() => placeProducts(demand, memory));
   const sizes = attentionSizes(demand, mostBits);
   const regions = sizes === null ? [] : placeAttention(config, sizes, attentionInstances, memory);
   const processors = availableParallelism();
@@ -115,6 +121,7 @@ function layOut(demand: KernelDemand): KernelPlan | null {
     module,
     experts,
     scratch: scratch[thread]!,
+    products: products[thread]!,
     mostBits,
     maxRows: demand.expertRows,
   });
@@ -150,6 +157,17 @@ function bytesOfScratch({ config, expertRows }: KernelDemand): number {
   const { contextLength, attentionHeads, keyValueHeads, headSize } = config;
   const bytesForAttention = attentionScratchBytes(contextLength, attentionHeads, keyValueHeads, headSize);
   return Math.max(region.usedBytes, bytesForAttention);
+}
+
+/** Memory of a thread for products by ONNX Runtime, where these are exact and it may be used. */
+function placeProducts(
+  { config, expertRows, attentionRows, slots }: KernelDemand,
+  memory: KernelMemory,
+): ProductScratch | null {
+  if (!productsAreExact()) return null;
+  const { hiddenSize, expertSize, attentionHeads, headSize } = config;
+  const widest = Math.max(hiddenSize, expertSize, attentionHeads * headSize);
+  return allocateProducts(memory, widest, Math.max(expertRows, attentionRows, slots));
 }
 
 /** Weights and buffers of each attention instance, and an equal share of what is left for its KV cache. */

@@ -17,7 +17,7 @@ export interface Kernels {
    */
   readonly wideDot: { value: number };
   /**
-   * Rounds f32 rows to int8 per block, for `linear` and `gateUp`. Fills `quantizedBytes(rows, inputSize, blockSize)`.
+   * Rounds f32 rows to int8, each with one scale, for `linear` and `gateUp`. Fills `quantizedBytes(rows, inputSize, blockSize)`.
    * Ranges of rows can be quantised apart if each but the last has a multiple of four rows: row r starts at
    * r · quantizedBytes(1, …).
    * @param source rows of `inputSize` floats, `sourceStride` floats apart
@@ -30,6 +30,52 @@ export interface Kernels {
     inputSize: number,
     blockSize: number,
     target: number,
+  ): void;
+  /**
+   * The same codes, for products elsewhere: rows of inputs padded to whole blocks as unsigned bytes, code + 128, and behind
+   * them scales for `scaleSums`. Takes no more room than `quantizeRows`.
+   */
+  quantizePlain(
+    source: number,
+    sourceStride: number,
+    rows: number,
+    inputSize: number,
+    blockSize: number,
+    target: number,
+  ): void;
+  /**
+   * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix in layout tile8 as signed bytes in units of their rows' scales:
+   * `[inputs padded to whole blocks, stride]`, the first tile in the first 8 columns.
+   */
+  spread(
+    weights: number,
+    inputSize: number,
+    blockSize: number,
+    tileBegin: number,
+    tileEnd: number,
+    target: number,
+    stride: number,
+  ): void;
+  /**
+   * Outputs from sums of products: those of `linear` where `gated` is 0; where it is 1, what stands in `output` is multiplied by
+   * their SiLU.
+   * @param sums int32 `[rows, sumsStride]`, the first tile in the first 8 columns
+   * @param plain the rows from `quantizePlain`
+   */
+  scaleSums(
+    sums: number,
+    sumsStride: number,
+    bits: number,
+    weights: number,
+    inputSize: number,
+    blockSize: number,
+    tileBegin: number,
+    tileEnd: number,
+    plain: number,
+    rows: number,
+    output: number,
+    outputStride: number,
+    gated: 0 | 1,
   ): void;
   /**
    * `output[m, n] = Σ_k weights[n, k] · activations[m, k]`, for the 8 rows n of each tile in `[tileBegin, tileEnd)`.
@@ -155,6 +201,21 @@ export interface Kernels {
     ids: number,
     weights: number,
   ): void;
+  /** The largest of `count` floats, a multiple of 4; NaN where one of them is. */
+  largestOf(values: number, count: number): number;
+  /**
+   * `weights[i] = e^((logits[i] − largest) / temperature)`, 0 where that is below e^−87, and in `sums` the sum of every
+   * `WEIGH_BLOCK` of them.
+   * @param count a multiple of `WEIGH_BLOCK`
+   */
+  weigh(
+    logits: number,
+    count: number,
+    largest: number,
+    temperature: number,
+    weights: number,
+    sums: number,
+  ): void;
   /** `target[i] = source[indices[i]]` for `count` rows of `rowBytes` bytes; `indices` are int32. */
   moveRows(source: number, indices: number, count: number, rowBytes: number, target: number): void;
   /**
@@ -177,9 +238,12 @@ export interface Kernels {
   ): void;
 }
 
+/** Logits whose weights `weigh` sums together. */
+export const WEIGH_BLOCK = 128;
+
 /** Bytes that `quantizeRows` fills. */
 export function quantizedBytes(rows: number, inputSize: number, blockSize: number): number {
-  return (rows * Math.ceil(inputSize / blockSize) * blockSize * 160) / 32;
+  return rows * ((Math.ceil(inputSize / blockSize) * blockSize * 144) / 32 + 16);
 }
 
 /** Bytes of scratch memory that `attend` needs for `kvHeads` key-value heads over a cache of `length` positions. */
@@ -189,7 +253,7 @@ export function attentionScratchBytes(
   kvHeads: number,
   headSize: number,
 ): number {
-  return kvHeads * Math.ceil(heads / kvHeads / 4) * (32 * headSize + 16 + 16 * length);
+  return kvHeads * Math.ceil(heads / kvHeads / 4) * (32 * headSize + 16 + 16 * length) + 16;
 }
 
 const KERNELS_PATH = fileURLToPath(new URL('./build/kernels.wasm', import.meta.url));

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ModelBuilder, OMITTED } from '../runtime/onnx/model-builder.ts';
-import { type BlockFormat, type BlockQuantized, dequantizeBlocks } from '../runtime/quantize.ts';
+import { type BlockFormat, type BlockQuantized, blockScales, dequantizeBlocks } from '../runtime/quantize.ts';
 import { GraphSession, view } from '../runtime/session.ts';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
 import { quantizedBytes } from './kernels.ts';
@@ -102,17 +102,13 @@ function gateUp(gate: BlockQuantized, up: BlockQuantized, activations: Float32Ar
 }
 
 describe('linear', () => {
-  test('multiplies rounded weights with rounded activations, exactly but for f32 sums', () => {
+  test('multiplies rounded weights with rounded activations, exactly but for the last scaling', () => {
     fc.assert(
       fc.property(cases, ({ rows, n, k, format, seed }) => {
         const matrix = quantisedMatrix(n, k, format, seed);
         const activations = randomNumbers(rows * k, seed + 1);
-        const expected = product(
-          roundActivations(activations, k, format.blockSize),
-          dequantizeBlocks(matrix),
-          k,
-        );
-        expect(relativeDifference(linear(matrix, activations), expected)).toBeLessThan(1e-5);
+        const expected = product(roundActivations(activations, k), dequantizeBlocks(matrix), k);
+        expect(relativeDifference(linear(matrix, activations), expected)).toBeLessThan(1e-6);
       }),
       { numRuns: 60 },
     );
@@ -203,7 +199,8 @@ describe('linear', () => {
         const matrix = quantisedMatrix(n, k, { bits, blockSize: 32, zeroPoints: true }, rows);
         const activations = randomNumbers(rows * k, 7);
         const expected = matMulNBits(matrix, activations);
-        expect(relativeDifference(linear(matrix, activations), expected)).toBeLessThan(1e-4);
+        // It rounds activations block by block, not row by row.
+        expect(relativeDifference(linear(matrix, activations), expected)).toBeLessThan(0.03);
       }
     }
   });
@@ -294,9 +291,9 @@ describe('quantizeRows', () => {
   });
 });
 
-/** The same product by ONNX Runtime, which rounds activations to int8 per block too. */
+/** The same product by ONNX Runtime, which rounds activations to int8 per block. */
 function matMulNBits(matrix: BlockQuantized, activations: Float32Array): Float32Array {
-  const { outputSize: n, inputSize: k, format, codes, scales, zeroPoints } = matrix;
+  const { outputSize: n, inputSize: k, format, codes, zeroPoints } = matrix;
   const { bits, blockSize } = format;
   const blocks = Math.ceil(k / blockSize);
   const builder = new ModelBuilder('matrix');
@@ -306,7 +303,7 @@ function matMulNBits(matrix: BlockQuantized, activations: Float32Array): Float32
     [
       'x',
       builder.constant('uint8', [n, blocks, (blockSize * bits) / 8], codes),
-      builder.constant('float32', [n, blocks], scales),
+      builder.constant('float32', [n, blocks], blockScales(matrix)),
       zeroPoints === undefined
         ? OMITTED
         : builder.constant('uint8', [n, Math.ceil((blocks * bits) / 8)], zeroPoints),

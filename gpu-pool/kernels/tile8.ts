@@ -10,19 +10,20 @@ import type { BlockFormat, BlockQuantized } from '../runtime/quantize.ts';
  *                and of row r + 4 in its high half (r < 4).
  *                int8: blockSize · 8 bytes. Every 32 inputs take 128 bytes for rows 0 to 3 and then 128 for rows 4 to 7,
  *                in which every 4 inputs take 16 bytes: byte 4·(r mod 4) + i holds input i of row r.
- *   scales       8 bfloat16, rows in the order 0 4 1 5 2 6 3 7: like the int4 codes, one shift or mask takes them apart
- *   zero points  16 unsigned bytes, each of the 8 twice, rows in order: a kernel multiplies pairs of sums by them
+ *   steps        16 unsigned bytes, each of the 8 twice, rows in order: a kernel multiplies pairs of sums by them
+ *   zero points  16 unsigned bytes in the same order
+ * and behind the blocks of a tile the scales of its 8 rows (f32).
  */
 
 /** Output rows of a tile. */
 export const TILE_ROWS = 8;
 
-/** Of one bfloat16. */
-const SCALE_BYTES = 2;
 /** Where the zero points start in a block's tail. */
-const ZERO_POINTS_OFFSET = SCALE_BYTES * TILE_ROWS;
-/** Scales and zero points of a block. */
+const ZERO_POINTS_OFFSET = 2 * TILE_ROWS;
+/** Steps and zero points of a block. */
 const BLOCK_TAIL_BYTES = 32;
+/** Scales of a tile's rows. */
+const ROW_SCALES_BYTES = 4 * TILE_ROWS;
 
 /** The block sizes that the layout knows: whole steps of the kernels, which take 32 inputs at a time. */
 const BLOCK_SIZES: readonly number[] = [32, 64, 128];
@@ -32,16 +33,18 @@ const BLOCK_SIZES: readonly number[] = [32, 64, 128];
  * @throws JanusError if the layout does not know the block size.
  */
 export function tile8Bytes(outputSize: number, inputSize: number, format: BlockFormat): number {
-  return Math.ceil(outputSize / TILE_ROWS) * blocksOf(inputSize, format) * blockBytes(format);
+  const tileBytes = blocksOf(inputSize, format) * blockBytes(format) + ROW_SCALES_BYTES;
+  return Math.ceil(outputSize / TILE_ROWS) * tileBytes;
 }
 
 /**
  * Writes `quantized` to the first `tile8Bytes` bytes of `target`.
- * @throws JanusError if the layout does not know the block size, `target` is too small, or a scale is not a bfloat16.
+ * @throws JanusError if the layout does not know the block size or `target` is too small.
  */
 export function packTile8(quantized: BlockQuantized, target: Uint8Array): void {
-  const { format, outputSize, inputSize } = quantized;
+  const { format, outputSize, inputSize, rowScales } = quantized;
   const size = checkedSize(outputSize, inputSize, format, target, 'target');
+  const scales = new DataView(target.buffer, target.byteOffset, size);
   target.fill(0, 0, size);
   const blocks = blocksOf(inputSize, format);
   const packCodes = format.bits === 4 ? packInt4Codes : packInt8Codes;
@@ -52,6 +55,11 @@ export function packTile8(quantized: BlockQuantized, target: Uint8Array): void {
       packTail(quantized, firstRow, block, blocks, target, at + codeBytes(format));
       at += blockBytes(format);
     }
+    const rows = Math.min(TILE_ROWS, outputSize - firstRow);
+    for (let row = 0; row < rows; row += 1) {
+      scales.setFloat32(at + 4 * row, rowScales[firstRow + row]!, true);
+    }
+    at += ROW_SCALES_BYTES;
   }
 }
 
@@ -65,7 +73,8 @@ export function unpackTile8(
   inputSize: number,
   format: BlockFormat,
 ): BlockQuantized {
-  checkedSize(outputSize, inputSize, format, source, 'source');
+  const size = checkedSize(outputSize, inputSize, format, source, 'source');
+  const scales = new DataView(source.buffer, source.byteOffset, size);
   const { bits, blockSize } = format;
   const blocks = blocksOf(inputSize, format);
   const quantized: BlockQuantized = {
@@ -73,7 +82,8 @@ export function unpackTile8(
     outputSize,
     inputSize,
     codes: new Uint8Array((outputSize * blocks * blockSize * bits) / 8),
-    scales: new Float32Array(outputSize * blocks),
+    rowScales: new Float32Array(outputSize),
+    steps: new Uint8Array(outputSize * blocks),
     zeroPoints: format.zeroPoints ? new Uint8Array(outputSize * zeroPointRowBytes(blocks, bits)) : undefined,
   };
   const unpackCodes = bits === 4 ? unpackInt4Codes : unpackInt8Codes;
@@ -84,22 +94,13 @@ export function unpackTile8(
       unpackTail(quantized, firstRow, block, blocks, source, at + codeBytes(format));
       at += blockBytes(format);
     }
+    const rows = Math.min(TILE_ROWS, outputSize - firstRow);
+    for (let row = 0; row < rows; row += 1) {
+      quantized.rowScales[firstRow + row] = scales.getFloat32(at + 4 * row, true);
+    }
+    at += ROW_SCALES_BYTES;
   }
   return quantized;
-}
-
-const floatOfRounding = new Float32Array(1);
-const bitsOfRounding = new Uint32Array(floatOfRounding.buffer);
-
-/**
- * The nearest bfloat16 that is not smaller in magnitude. Rounding away from zero keeps every weight of a block within
- * the range of its codes.
- */
-export function roundScaleUpToBfloat16(scale: number): number {
-  floatOfRounding[0] = scale;
-  const bits = bitsOfRounding[0]!;
-  if ((bits & 0xffff) !== 0) bitsOfRounding[0] = (bits & 0xffff_0000) + 0x1_0000;
-  return floatOfRounding[0]!;
 }
 
 function blocksOf(inputSize: number, { blockSize }: BlockFormat): number {
@@ -230,13 +231,8 @@ function unpackInt8Codes(
   }
 }
 
-/** Where the scale of row `row` of a tile stands: in the order 0 4 1 5 2 6 3 7. */
-function scaleOffset(row: number): number {
-  return SCALE_BYTES * ((row & 3) * 2 + (row >> 2));
-}
-
 function packTail(
-  { outputSize, format, scales, zeroPoints }: BlockQuantized,
+  { outputSize, format, steps, zeroPoints }: BlockQuantized,
   firstRow: number,
   block: number,
   blocks: number,
@@ -245,17 +241,7 @@ function packTail(
 ): void {
   const rows = Math.min(TILE_ROWS, outputSize - firstRow);
   for (let row = 0; row < rows; row += 1) {
-    floatOfRounding[0] = scales[(firstRow + row) * blocks + block]!;
-    const bits = bitsOfRounding[0]!;
-    if ((bits & 0xffff) !== 0) {
-      throw new JanusError(
-        `the scale ${floatOfRounding[0]} of row ${firstRow + row}, block ${block} is not a bfloat16; ` +
-          'quantise with scales that roundScaleUpToBfloat16 rounded',
-      );
-    }
-    const scaleAt = at + scaleOffset(row);
-    target[scaleAt] = (bits >>> 16) & 255;
-    target[scaleAt + 1] = bits >>> 24;
+    target.fill(steps[(firstRow + row) * blocks + block]!, at + 2 * row, at + 2 * row + 2);
     const zeroPointAt = at + ZERO_POINTS_OFFSET + 2 * row;
     const zeroPoint = zeroPointOf(zeroPoints, format.bits, firstRow + row, block, blocks);
     target.fill(zeroPoint, zeroPointAt, zeroPointAt + 2);
@@ -263,7 +249,7 @@ function packTail(
 }
 
 function unpackTail(
-  { outputSize, format, scales, zeroPoints }: BlockQuantized,
+  { outputSize, format, steps, zeroPoints }: BlockQuantized,
   firstRow: number,
   block: number,
   blocks: number,
@@ -272,9 +258,7 @@ function unpackTail(
 ): void {
   const rows = Math.min(TILE_ROWS, outputSize - firstRow);
   for (let row = 0; row < rows; row += 1) {
-    const scaleAt = at + scaleOffset(row);
-    bitsOfRounding[0] = (source[scaleAt]! << 16) | (source[scaleAt + 1]! << 24);
-    scales[(firstRow + row) * blocks + block] = floatOfRounding[0]!;
+    steps[(firstRow + row) * blocks + block] = source[at + 2 * row]!;
     if (zeroPoints === undefined) continue;
     const zeroPoint = source[at + ZERO_POINTS_OFFSET + 2 * row]!;
     const start = (firstRow + row) * zeroPointRowBytes(blocks, format.bits);

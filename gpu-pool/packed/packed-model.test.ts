@@ -11,6 +11,7 @@ import { unpackTile8 } from '../kernels/tile8.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { type BlockQuantized, dequantizeBlocks, quantizeBlocks } from '../runtime/quantize.ts';
 import { expertFormat, weightFormats } from '../runtime/weights.ts';
+import { PACKED_VERSION } from './manifest.ts';
 import { packQuietly } from './pack/pack-quietly.fixture.ts';
 import { type BlockSize, type PackedDtype, packedFormats, packedWeightForm } from './packed-formats.ts';
 import { isPacked, openPacked, type PackedModel } from './packed-model.ts';
@@ -34,7 +35,8 @@ const sameBytes = (a: ArrayBufferView, b: ArrayBufferView): boolean =>
 
 const sameBlocks = (a: BlockQuantized, b: BlockQuantized): boolean =>
   sameBytes(a.codes, b.codes) &&
-  sameBytes(a.scales, b.scales) &&
+  sameBytes(a.rowScales, b.rowScales) &&
+  sameBytes(a.steps, b.steps) &&
   sameBytes(a.zeroPoints ?? new Uint8Array(), b.zeroPoints ?? new Uint8Array());
 
 /** The format in which the runtime holds a tensor of the checkpoint. */
@@ -290,11 +292,11 @@ describe('openPacked and what it opens refuse', () => {
 
   it('another version of the format, which is a packed model all the same', () => {
     changeManifest((manifest) => {
-      manifest.version = 2;
+      manifest.version = PACKED_VERSION + 1;
       delete manifest.groups;
     });
     expect(isPacked(target)).toBe(true);
-    expectRefusal(() => openPacked(target), /manifest\.json: .* version 2 .* reads version 1; pack it again/);
+    expectRefusal(() => openPacked(target), /manifest\.json: .* version 3 .* reads version 2; pack it again/);
   });
 
   it('a manifest that is cut off', () => {

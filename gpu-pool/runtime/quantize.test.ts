@@ -14,7 +14,7 @@ const name = ({ bits, zeroPoints }: BlockFormat): string =>
   `int${bits} ${zeroPoints ? 'with' : 'without'} zero points`;
 
 describe.each(formats.map((format) => [name(format), format] as const))('%s', (_, format) => {
-  test('rounds every weight to the nearest value of its block', () => {
+  test('rounds a row by little more than evenly spaced values up to its largest weight would', () => {
     fc.assert(
       fc.property(
         fc.integer(),
@@ -22,20 +22,28 @@ describe.each(formats.map((format) => [name(format), format] as const))('%s', (_
         fc.integer({ min: 1, max: 40 }),
         (seed, n, k) => {
           const weights = randomNumbers(n * k, seed);
-          const quantized = quantizeBlocks(weights, n, k, format);
-          const restored = dequantizeBlocks(quantized);
-          const blocks = Math.ceil(k / format.blockSize);
-          weights.forEach((weight, index) => {
-            const block = Math.floor(index / k) * blocks + Math.floor((index % k) / format.blockSize);
-            const step = Math.abs(quantized.scales[block]!);
-            // Without zero points the range reaches one step further on one side: its other end is one step short.
-            const bound = format.zeroPoints ? step * 0.51 : step * 1.01;
-            expect(Math.abs(restored[index]! - weight)).toBeLessThanOrEqual(bound);
-          });
+          const restored = dequantizeBlocks(quantizeBlocks(weights, n, k, format));
+          for (let row = 0; row < n; row += 1) {
+            const own = weights.subarray(row * k, (row + 1) * k);
+            const largest = Math.max(...own.map(Math.abs));
+            const squares = own.reduce((sum, w, i) => sum + (w - restored[row * k + i]!) ** 2, 0);
+            const step = largest / (format.bits === 4 ? 7 : 127);
+            expect(squares / k).toBeLessThanOrEqual(1.3 * (step / 2) ** 2);
+          }
         },
       ),
       { numRuns: 50 },
     );
+  });
+
+  test('is a row scale times whole numbers, signed bytes of 4-bit codes', () => {
+    const quantized = quantizeBlocks(randomNumbers(7 * 50, 9), 7, 50, format);
+    const restored = dequantizeBlocks(quantized);
+    restored.forEach((weight, index) => {
+      const units = weight / quantized.rowScales[Math.floor(index / 50)]!;
+      expect(Math.abs(units - Math.round(units))).toBeLessThan(1e-3);
+      if (format.bits === 4) expect(Math.abs(units + 0.5)).toBeLessThan(128);
+    });
   });
 
   test('keeps zeros, and blocks of zeros, exactly', () => {

@@ -1,18 +1,26 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { roundScaleUpToBfloat16 } from '../kernels/tile8.ts';
 
 /** How a weight matrix is cut into blocks and rounded. */
 export interface BlockFormat {
   readonly bits: 4 | 8;
-  /** Consecutive inputs of one output row that share a scale: a power of two, at least 16. */
+  /** Consecutive inputs of one output row that share a step: a power of two, at least 16. */
   readonly blockSize: number;
   /** True stores a zero point per block; false places zero at the middle of the code range. */
   readonly zeroPoints: boolean;
 }
 
+/** The largest and the smallest weight of 4-bit codes in units of their row's scale: those of a signed byte. */
+const LARGEST = 127;
+const SMALLEST = -128;
+/** The largest step of 8-bit codes: so finely a block's range follows its weights. */
+const LARGEST_INT8_STEP = 16;
+/** Largest sum that a row's products with signed bytes may have. */
+const LARGEST_SUM = 2 ** 31 - 1;
+
 /**
- * A matrix `[N, K]` in the form of ONNX Runtime's MatMulNBits: weight = (code − zero point) · scale. Each row is cut
- * into ⌈K / blockSize⌉ blocks, the last of which is filled up with zero weights.
+ * A matrix `[N, K]` in blocks: weight = (code − zero point) · step · rowScale, where step is a small whole number. So products
+ * with whole numbers are exact in 32-bit integers along the whole row; and in units of its row's scale a weight of a 4-bit code
+ * is a signed byte. Each row is cut into ⌈K / blockSize⌉ blocks, the last of which is filled up with zero weights.
  */
 export interface BlockQuantized {
   readonly format: BlockFormat;
@@ -22,8 +30,10 @@ export interface BlockQuantized {
   readonly inputSize: number;
   /** `[N, blocks, blockSize · bits / 8]`; of two 4-bit codes in a byte the first is the low half. */
   readonly codes: Uint8Array;
-  /** `[N, blocks]` */
-  readonly scales: Float32Array;
+  /** `[N]` */
+  readonly rowScales: Float32Array;
+  /** `[N, blocks]`, 1 to 17 for 4 bits, 1 to 16 for 8 */
+  readonly steps: Uint8Array;
   /** `[N, ⌈blocks · bits / 8⌉]`, packed like the codes; absent where zero is the middle code. */
   readonly zeroPoints: Uint8Array | undefined;
 }
@@ -54,32 +64,45 @@ export function quantizeBlocks(
     outputSize,
     inputSize,
     codes: new Uint8Array((outputSize * blocks * blockSize * bits) / 8),
-    scales: new Float32Array(outputSize * blocks),
+    rowScales: new Float32Array(outputSize),
+    steps: new Uint8Array(outputSize * blocks),
     zeroPoints: format.zeroPoints ? new Uint8Array(outputSize * zeroPointBytes) : undefined,
   };
-  const chooseGrid = format.zeroPoints ? rangeGrid : middleGrid;
-  const grid: Grid = { scale: 0, zeroPoint: 0 };
+  const largestUnit = largestUnitOf(bits, inputSize);
+  const grid: Grid = { step: 1, zeroPoint: 2 ** (bits - 1) };
+  const units = new Float64Array(blockSize);
   for (let row = 0; row < outputSize; row += 1) {
+    const largest = largestOf(weights, row * inputSize, (row + 1) * inputSize);
+    const rowScale = Math.fround(largest / largestUnit);
+    result.rowScales[row] = rowScale;
     for (let block = 0; block < blocks; block += 1) {
       const start = row * inputSize + block * blockSize;
-      const end = Math.min(start + blockSize, (row + 1) * inputSize);
-      chooseGrid(weights, start, end, bits, grid);
-      // What is stored is bfloat16, so the codes are chosen for that scale.
-      grid.scale = roundScaleUpToBfloat16(grid.scale);
-      result.scales[row * blocks + block] = grid.scale;
+      toUnits(weights, start, Math.min(start + blockSize, (row + 1) * inputSize), rowScale, units);
+      if (bits === 4) chooseGrid(units, format.zeroPoints, grid);
+      else grid.step = Math.max(1, Math.ceil(largestOf(units, 0, blockSize) / LARGEST));
+      result.steps[row * blocks + block] = grid.step;
       if (result.zeroPoints !== undefined)
         putCode(result.zeroPoints, bits, row * zeroPointBytes, block, grid.zeroPoint);
       const codesStart = ((row * blocks + block) * blockSize * bits) / 8;
-      putBlock(result.codes, codesStart, weights, start, end, format, grid);
+      for (let index = 0; index < blockSize; index += 1) {
+        putCode(result.codes, bits, codesStart, index, codeOf(units[index]!, bits, grid));
+      }
     }
   }
   return result;
 }
 
+/** `[N, blocks]` scales as MatMulNBits takes them: weight = (code − zero point) · scale. */
+export function blockScales({ rowScales, steps }: BlockQuantized): Float32Array {
+  const blocks = steps.length / rowScales.length;
+  return Float32Array.from(steps, (step, index) => step * rowScales[Math.floor(index / blocks)]!);
+}
+
 /** The matrix `[N, K]` that a quantised one stands for. */
 export function dequantizeBlocks(quantized: BlockQuantized): Float32Array {
-  const { format, outputSize, inputSize, codes, scales, zeroPoints } = quantized;
+  const { format, outputSize, inputSize, codes, zeroPoints } = quantized;
   const { bits, blockSize } = format;
+  const scales = blockScales(quantized);
   const blocks = Math.ceil(inputSize / blockSize);
   const zeroPointBytes = Math.ceil((blocks * bits) / 8);
   const weights = new Float32Array(outputSize * inputSize);
@@ -96,55 +119,98 @@ export function dequantizeBlocks(quantized: BlockQuantized): Float32Array {
   return weights;
 }
 
-/** The values that a block's codes stand for: (code − zeroPoint) · scale. */
+/** The values that a block's codes stand for, in units of the row's scale: (code − zeroPoint) · step. */
 interface Grid {
-  scale: number;
+  step: number;
   zeroPoint: number;
 }
 
-/** From the block's smallest to its largest weight, zero included, so that zero is exact. */
-function rangeGrid(weights: Float32Array, start: number, end: number, bits: 4 | 8, grid: Grid): void {
-  let low = 0;
-  let high = 0;
-  for (let index = start; index < end; index += 1) {
-    const weight = weights[index]!;
-    if (weight < low) low = weight;
-    if (weight > high) high = weight;
-  }
-  const steps = 2 ** bits - 1;
-  grid.scale = (high - low) / steps;
-  grid.zeroPoint = grid.scale === 0 ? 2 ** (bits - 1) : Math.round(-low / grid.scale);
+/** Largest weight of a row in units of its scale. */
+function largestUnitOf(bits: 4 | 8, inputSize: number): number {
+  if (bits === 4) return LARGEST;
+  return LARGEST * Math.min(LARGEST_INT8_STEP, Math.floor(LARGEST_SUM / (LARGEST * LARGEST * inputSize)));
 }
 
-/**
- * The weight of largest magnitude gets the lowest code, −2^(bits−1), whose magnitude is one more than the highest one's;
- * the scale takes the sign that this needs. (llama.cpp's Q4_0 does the same.)
- */
-function middleGrid(weights: Float32Array, start: number, end: number, bits: 4 | 8, grid: Grid): void {
+function largestOf(values: Float32Array | Float64Array, start: number, end: number): number {
   let largest = 0;
-  for (let index = start; index < end; index += 1) {
-    if (Math.abs(weights[index]!) > Math.abs(largest)) largest = weights[index]!;
-  }
-  grid.scale = largest / -(2 ** (bits - 1));
-  grid.zeroPoint = 2 ** (bits - 1);
+  for (let index = start; index < end; index += 1) largest = Math.max(largest, Math.abs(values[index]!));
+  return largest;
 }
 
-function putBlock(
-  codes: Uint8Array,
-  codesStart: number,
+/** A block's weights in units of its row's scale, zeros beyond the end. */
+function toUnits(
   weights: Float32Array,
   start: number,
   end: number,
-  { bits, blockSize }: BlockFormat,
-  { scale, zeroPoint }: Grid,
+  rowScale: number,
+  units: Float64Array,
 ): void {
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  const highest = 2 ** bits - 1;
-  for (let index = 0; index < blockSize; index += 1) {
-    const weight = start + index < end ? weights[start + index]! : 0;
-    const code = Math.round(weight * inverse) + zeroPoint;
-    putCode(codes, bits, codesStart, index, Math.min(Math.max(code, 0), highest));
+  units.fill(0);
+  if (rowScale === 0) return;
+  for (let index = start; index < end; index += 1) units[index - start] = weights[index]! / rowScale;
+}
+
+/**
+ * The grid of 16 values with the least squared error, of the few around the one from the block's smallest to its largest weight.
+ * Zero is always one of its values, so that it is exact.
+ */
+function chooseGrid(units: Float64Array, zeroPoints: boolean, grid: Grid): void {
+  let low = 0;
+  let high = 0;
+  for (const unit of units) {
+    if (unit < low) low = unit;
+    if (unit > high) high = unit;
   }
+  const ideal = zeroPoints ? (high - low) / 15 : Math.max(high, -low) / 7.5;
+  const largestStep = Math.max(1, Math.ceil(ideal));
+  let least = Number.POSITIVE_INFINITY;
+  const tried: Grid = { step: 1, zeroPoint: 8 };
+  for (let step = Math.max(1, largestStep - 2); step <= largestStep; step += 1) {
+    const middle = zeroPoints ? Math.round(-low / step) : 8;
+    const reach = zeroPoints ? 1 : 0;
+    for (let zeroPoint = middle - reach; zeroPoint <= middle + reach; zeroPoint += 1) {
+      if (zeroPoint < 0 || zeroPoint > 15) continue;
+      tried.step = step;
+      tried.zeroPoint = zeroPoint;
+      const error = squaredError(units, tried, least);
+      if (error >= least) continue;
+      least = error;
+      grid.step = step;
+      grid.zeroPoint = zeroPoint;
+    }
+  }
+}
+
+/** Of a block on a grid of 4-bit codes; some value from `enough` on where it is at least that. */
+function squaredError(units: Float64Array, grid: Grid, enough: number): number {
+  const { step } = grid;
+  const lowest = lowestMultiple(4, grid);
+  const highest = highestMultiple(4, grid);
+  let sum = 0;
+  for (let index = 0; index < units.length && sum < enough; index += 1) {
+    const unit = units[index]!;
+    const error = Math.min(Math.max(Math.floor(unit / step + 0.5), lowest), highest) * step - unit;
+    sum += error * error;
+  }
+  return sum;
+}
+
+/** The code whose value is nearest to `unit`; of 4-bit codes, of those whose value is a signed byte. */
+function codeOf(unit: number, bits: 4 | 8, grid: Grid): number {
+  const multiple = Math.floor(unit / grid.step + 0.5);
+  return (
+    Math.min(Math.max(multiple, lowestMultiple(bits, grid)), highestMultiple(bits, grid)) + grid.zeroPoint
+  );
+}
+
+/** Of the step, below which no code reaches. */
+function lowestMultiple(bits: 4 | 8, { step, zeroPoint }: Grid): number {
+  return bits === 8 ? -zeroPoint : Math.max(-zeroPoint, Math.ceil(SMALLEST / step));
+}
+
+function highestMultiple(bits: 4 | 8, { step, zeroPoint }: Grid): number {
+  const most = 2 ** bits - 1 - zeroPoint;
+  return bits === 8 ? most : Math.min(most, Math.floor(LARGEST / step));
 }
 
 function putCode(codes: Uint8Array, bits: 4 | 8, start: number, index: number, code: number): void {

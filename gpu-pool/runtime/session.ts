@@ -4,7 +4,7 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import { keepTelemetryOff } from './telemetry.ts';
 
 /** Typed arrays that tensors are views of. They may lie on a SharedArrayBuffer. */
-export type TensorData = Float32Array | Int32Array;
+export type TensorData = Float32Array | Int32Array | Uint8Array | Int8Array;
 
 /** What a graph reads or writes under one name: the leading elements of `data`, seen in the shape `dimensions`. */
 export interface TensorView {
@@ -106,12 +106,17 @@ function tensors(views: Readonly<Record<string, TensorView>>): Tensors {
     let size = 1;
     for (const dimension of dimensions) size *= dimension;
     const exact = size === data.length ? data : data.subarray(0, size);
-    result[name] =
-      exact instanceof Float32Array
-        ? new Tensor('float32', exact, dimensions)
-        : new Tensor('int32', exact, dimensions);
+    result[name] = tensor(exact, dimensions);
   }
   return result;
+}
+
+function tensor(data: TensorData, dimensions: readonly number[]): Tensor {
+  if (data instanceof Float32Array) return new Tensor('float32', data, dimensions);
+  if (data instanceof Int32Array) return new Tensor('int32', data, dimensions);
+  return data instanceof Uint8Array
+    ? new Tensor('uint8', data, dimensions)
+    : new Tensor('int8', data, dimensions);
 }
 
 let loaded: Binding['binding'] | undefined;

@@ -3,8 +3,9 @@ import type { SamplingSettings } from '../../../shared/protocol/request.ts';
 import { exponential } from './exponential.ts';
 import { uniform } from './random.ts';
 import { argmax, keepNucleus, selectLargest } from './selection.ts';
+import { WholeVocabulary } from './whole-vocabulary.ts';
 
-/** Working memory for sampling, 20 bytes per vocabulary entry. One serves all samplers of an attention instance. */
+/** Working memory for sampling, 28 bytes per vocabulary entry. One serves all samplers of an attention instance. */
 export class SamplingScratch {
   readonly vocabularySize: number;
   /** `[V]` logits after bias and penalties. */
@@ -15,6 +16,8 @@ export class SamplingScratch {
   readonly candidates: Int32Array;
   /** `[V]` token ids, for selection. */
   readonly work: Int32Array;
+  /** For requests that exclude no token; null where this machine cannot. */
+  readonly whole: WholeVocabulary | null;
 
   constructor(vocabularySize: number) {
     this.vocabularySize = vocabularySize;
@@ -22,6 +25,7 @@ export class SamplingScratch {
     this.weights = new Float64Array(vocabularySize);
     this.candidates = new Int32Array(vocabularySize);
     this.work = new Int32Array(vocabularySize);
+    this.whole = WholeVocabulary.open(vocabularySize);
   }
 }
 
@@ -37,6 +41,8 @@ export class SamplingScratch {
 export class Sampler {
   readonly #settings: SamplingSettings;
   readonly #scratch: SamplingScratch;
+  /** True where neither top-k, top-p nor min-p excludes a token. */
+  readonly #drawsFromAll: boolean;
   /** True where bias or penalties change logits. */
   readonly #adjusts: boolean;
   readonly #hasPenalty: boolean;
@@ -52,6 +58,9 @@ export class Sampler {
     this.#scratch = scratch;
     this.#hasPenalty =
       settings.repetitionPenalty !== 1 || settings.presencePenalty !== 0 || settings.frequencyPenalty !== 0;
+    const { temperature, topK, topP, minP } = settings;
+    this.#drawsFromAll =
+      temperature > 0 && (topK <= 0 || topK >= scratch.vocabularySize) && topP >= 1 && minP <= 0;
     this.#adjusts = this.#hasPenalty || settings.logitBias.length > 0;
     for (const [id] of settings.logitBias) this.#checkId('logit_bias', id);
     if (settings.repetitionPenalty === 1) return;
@@ -74,12 +83,17 @@ export class Sampler {
    * @throws JanusError if the logits hold NaN or no finite maximum
    */
   sample(logits: Float32Array, position: number): number {
-    const { vocabularySize, candidates, work, weights } = this.#scratch;
+    const { vocabularySize, candidates, work, weights, whole } = this.#scratch;
     if (logits.length !== vocabularySize) {
       throw new RangeError(`Got ${logits.length} logits for a vocabulary of ${vocabularySize}.`);
     }
     const { temperature, topP, seed } = this.#settings;
     const adjusted = this.#adjusts ? this.#adjust(logits) : logits;
+    if (this.#drawsFromAll && whole !== null) {
+      const drawn = whole.draw(adjusted, temperature, uniform(seed, position));
+      if (drawn >= 0) return drawn;
+    }
+    // Says which logit is wrong, where one is.
     const best = argmax(adjusted);
     if (temperature === 0) return best;
     let count = this.#weighCandidates(adjusted, adjusted[best]);

@@ -11,5 +11,7 @@ export { linearFloat } from './linear/linear-float';
 export { gateUp, linear } from './linear/linear';
 export { wideDot } from './linear/codes';
 export { add, rmsNorm, rotate } from './norm';
-export { quantizeRows } from './linear/quantize';
+export { scaleSums, spread } from './linear/products';
+export { quantizePlain, quantizeRows } from './linear/quantize';
 export { chooseExperts, combine, moveRows } from './routing';
+export { largestOf, weigh } from './sampling';

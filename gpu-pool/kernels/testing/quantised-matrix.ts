@@ -1,15 +1,11 @@
 import { type BlockFormat, type BlockQuantized, quantizeBlocks } from '../../runtime/quantize.ts';
 import { randomNumbers } from '../../runtime/testing/tiny-model.ts';
-import { packTile8, roundScaleUpToBfloat16, TILE_ROWS, tile8Bytes } from '../tile8.ts';
+import { packTile8, TILE_ROWS, tile8Bytes } from '../tile8.ts';
 import type { KernelBed } from './kernel-bed.ts';
 
-/** A random matrix `[n, k]`, rounded to what layout tile8 can hold. */
+/** A random matrix `[n, k]`. */
 export function quantisedMatrix(n: number, k: number, format: BlockFormat, seed: number): BlockQuantized {
-  const matrix = quantizeBlocks(randomNumbers(n * k, seed), n, k, format);
-  matrix.scales.forEach((scale, index) => {
-    matrix.scales[index] = roundScaleUpToBfloat16(scale);
-  });
-  return matrix;
+  return quantizeBlocks(randomNumbers(n * k, seed), n, k, format);
 }
 
 /** Packs `matrix` into the bed's memory; returns where it lies. */
@@ -23,17 +19,14 @@ export function tilesOf({ outputSize }: BlockQuantized): number {
   return Math.ceil(outputSize / TILE_ROWS);
 }
 
-/** What int8 rounding leaves of activations `[rows, k]`: per block, multiples of a 127th of the largest magnitude. */
-export function roundActivations(activations: Float32Array, k: number, blockSize: number): Float32Array {
+/** What int8 rounding leaves of activations `[rows, k]`: per row, multiples of a 127th of the largest magnitude. */
+export function roundActivations(activations: Float32Array, k: number): Float32Array {
   const rounded = new Float32Array(activations.length);
   for (let row = 0; row < activations.length; row += k) {
-    for (let begin = row; begin < row + k; begin += blockSize) {
-      const end = Math.min(begin + blockSize, row + k);
-      const scale = Math.fround(Math.max(...activations.subarray(begin, end).map(Math.abs)) / 127);
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      for (let index = begin; index < end; index += 1) {
-        rounded[index] = roundToEven(Math.fround(activations[index]! * inverse)) * scale;
-      }
+    const scale = Math.fround(Math.max(...activations.subarray(row, row + k).map(Math.abs)) / 127);
+    const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
+    for (let index = row; index < row + k; index += 1) {
+      rounded[index] = roundToEven(Math.fround(activations[index]! * inverse)) * scale;
     }
   }
   return rounded;

@@ -1,7 +1,7 @@
 import type { LinearWeights, MatrixFormat } from '../matrix.ts';
 import type { ModelBuilder, ValueName } from '../onnx/model-builder.ts';
 import { OMITTED } from '../onnx/model-builder.ts';
-import { quantizeBlocks } from '../quantize.ts';
+import { blockScales, quantizeBlocks } from '../quantize.ts';
 
 /** input `[…, inputSize]` · weightsᵀ → `[…, outputSize]`, with the weights kept in `format`. */
 export function linear(
@@ -19,7 +19,7 @@ export function linear(
   const quantized = stored ?? quantizeBlocks(weights, outputSize, inputSize, format);
   const blocks = Math.ceil(inputSize / blockSize);
   const codes = builder.constant('uint8', [outputSize, blocks, (blockSize * bits) / 8], quantized.codes);
-  const scales = builder.constant('float32', [outputSize, blocks], quantized.scales);
+  const scales = builder.constant('float32', [outputSize, blocks], blockScales(quantized));
   const zeroPoints =
     quantized.zeroPoints === undefined
       ? OMITTED

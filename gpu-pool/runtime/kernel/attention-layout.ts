@@ -37,7 +37,7 @@ export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, regi
   const kvWidth = config.keyValueHeads * headSize;
   const layers = Array.from({ length: config.layers }, () => layOutLayer(config, sizes, region));
   const widest = Math.max(hiddenSize, queryWidth);
-  const smallest = Math.min(sizes.attention.blockSize, sizes.head.blockSize);
+  const largestBlock = Math.max(sizes.attention.blockSize, sizes.head.blockSize);
   const rows = (width: number) => region.allocate(FLOAT * maxRows * width);
   const headRows = (width: number) => region.allocate(FLOAT * slots * width);
   return {
@@ -47,7 +47,7 @@ export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, regi
     beforeAttention: rows(hiddenSize),
     beforeExperts: rows(hiddenSize),
     normed: rows(hiddenSize),
-    quantized: region.allocate(quantizedBytes(Math.max(maxRows, slots), widest, smallest)),
+    quantized: region.allocate(quantizedBytes(Math.max(maxRows, slots), widest, largestBlock)),
     queries: rows(queryWidth),
     keys: rows(kvWidth),
     values: rows(kvWidth),

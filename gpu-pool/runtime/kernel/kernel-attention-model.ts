@@ -12,11 +12,14 @@ import { RotaryTable } from '../rotary.ts';
 import type { ModelWeights } from '../weights.ts';
 import { type AttentionLayout, type AttentionSizes, layOutAttention } from './attention-layout.ts';
 import { SPAN_WORDS, TaskKind } from './kernel-tasks.ts';
+import type { QuantizedProducts } from './quantized-products.ts';
 import type { Region } from './region.ts';
 import { writeTile8 } from './write-tile8.ts';
 
 export interface KernelAttentionOptions extends AttentionSizes {
   readonly kernels: Kernels;
+  /** Of the calling thread. */
+  readonly products: QuantizedProducts;
   readonly memory: WebAssembly.Memory;
   /** Where its weights and buffers go. */
   readonly region: Region;
@@ -125,7 +128,7 @@ export class KernelAttentionModel implements AttentionCompute {
 
   pre(layer: number): void {
     const { hiddenSize, headSize, attentionHeads, keyValueHeads, rmsNormEpsilon } = this.#config;
-    const { kernels, team, attention } = this.#options;
+    const { kernels, products, team, attention } = this.#options;
     const at = this.#at;
     const weights = at.layers[layer]!;
     const rows = this.#rows;
@@ -133,7 +136,7 @@ export class KernelAttentionModel implements AttentionCompute {
     const addend = layer === 0 ? 0 : at.moeOutput;
     const sum = layer === 0 ? 0 : at.beforeAttention;
     kernels.rmsNorm(source, addend, weights.inputNorm, rows, hiddenSize, rmsNormEpsilon, at.normed, sum);
-    kernels.quantizeRows(at.normed, hiddenSize, rows, hiddenSize, attention.blockSize, at.quantized);
+    products.quantize(attention.bits, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
     const queryTiles = (attentionHeads * headSize) / 8;
     const kvTiles = (keyValueHeads * headSize) / 8;
     team.run(
@@ -236,9 +239,9 @@ export class KernelAttentionModel implements AttentionCompute {
     outputSize: number,
     output: number,
   ): void {
-    const { kernels, team } = this.#options;
+    const { products, team } = this.#options;
     const { quantized } = this.#at;
-    kernels.quantizeRows(source, inputSize, rows, inputSize, blockSize, quantized);
+    products.quantize(bits, source, rows, inputSize, blockSize, quantized);
     team.run(
       TaskKind.linear,
       [bits, weights, inputSize, blockSize, quantized, rows, output, outputSize],

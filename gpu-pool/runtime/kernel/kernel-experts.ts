@@ -1,11 +1,12 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { expertTensors } from '../../../shared/model/tensors.ts';
-import { type Kernels, loadKernels, quantizedBytes } from '../../kernels/kernels.ts';
-import { tile8Bytes } from '../../kernels/tile8.ts';
+import { loadKernels, quantizedBytes } from '../../kernels/kernels.ts';
+import { TILE_ROWS, tile8Bytes } from '../../kernels/tile8.ts';
 import type { BlockMatrixFormat, MatrixFormat } from '../matrix.ts';
 import { expertFormat, type ModelWeights, type WeightFormats } from '../weights.ts';
 import type { KernelSource } from './kernel-source.ts';
+import { QuantizedProducts } from './quantized-products.ts';
 import { Region } from './region.ts';
 import { writeTile8 } from './write-tile8.ts';
 
@@ -51,13 +52,13 @@ export function expertScratch(
   maxRows: number,
   region: Region,
 ): Scratch {
-  // The smallest blocks need most room beside their codes.
-  const smallest = 32;
+  // Inputs are padded to whole blocks.
+  const largestBlock = 128;
   return {
     input: region.allocate(4 * maxRows * hiddenSize),
-    quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, smallest)),
+    quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, largestBlock)),
     inner: region.allocate(4 * maxRows * expertSize),
-    quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, smallest)),
+    quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, largestBlock)),
     output: region.allocate(4 * maxRows * hiddenSize),
   };
 }
@@ -70,7 +71,7 @@ export class KernelExperts {
   readonly #config: ModelConfig;
   readonly #formats: WeightFormats;
   readonly #source: KernelSource;
-  readonly #kernels: Kernels;
+  readonly #products: QuantizedProducts;
   readonly #experts: Int32Array;
   readonly #scratch: Scratch;
   readonly #input: Float32Array;
@@ -84,7 +85,7 @@ export class KernelExperts {
     this.#config = config;
     this.#formats = formats;
     this.#source = source;
-    this.#kernels = loadKernels(memory, module);
+    this.#products = new QuantizedProducts(loadKernels(memory, module), memory, source.products);
     this.#experts = new Int32Array(source.experts);
     this.#scratch = expertScratch(config, maxRows, new Region(source.scratch));
     this.#input = new Float32Array(memory.buffer, this.#scratch.input, maxRows * hiddenSize);
@@ -129,31 +130,29 @@ export class KernelExperts {
     const { gate, up, down } = this.#layout(layer);
     const at = this.#offset(layer, expert);
     const { bits, blockSize } = expertFormat(this.#formats, layer) as BlockMatrixFormat;
-    const kernels = this.#kernels;
+    const products = this.#products;
     const scratch = this.#scratch;
     this.#input.set(input);
-    kernels.quantizeRows(scratch.input, hiddenSize, rows, hiddenSize, blockSize, scratch.quantizedInput);
-    kernels.gateUp(
+    products.quantize(bits, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
+    products.gateUp(
       bits,
       at + gate,
       at + up,
       hiddenSize,
       blockSize,
-      0,
-      expertSize / 8,
+      expertSize / TILE_ROWS,
       scratch.quantizedInput,
       rows,
       scratch.inner,
-      expertSize,
     );
-    kernels.quantizeRows(scratch.inner, expertSize, rows, expertSize, blockSize, scratch.quantizedInner);
-    kernels.linear(
+    products.quantize(bits, scratch.inner, rows, expertSize, blockSize, scratch.quantizedInner);
+    products.linear(
       bits,
       at + down,
       expertSize,
       blockSize,
       0,
-      hiddenSize / 8,
+      hiddenSize / TILE_ROWS,
       scratch.quantizedInner,
       rows,
       scratch.output,

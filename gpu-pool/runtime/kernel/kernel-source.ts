@@ -1,3 +1,5 @@
+import type { ProductScratch } from './quantized-products.ts';
+
 /**
  * What the threads of a host share to compute with the WebAssembly kernels: plain data, passed to worker threads. The main
  * thread of the host laid the memory out; nobody grows it afterwards.
@@ -9,6 +11,8 @@ export interface KernelSource {
   readonly experts: SharedArrayBuffer;
   /** Memory of one compute thread alone. */
   readonly scratch: number;
+  /** More of it, for products by ONNX Runtime; null where they are not exact on this machine. */
+  readonly products: ProductScratch | null;
   /** Largest codes that the kernels multiply on this machine. */
   readonly mostBits: 4 | 8;
   /** Rows that a thread computes at once: scratch memory is made for so many. */

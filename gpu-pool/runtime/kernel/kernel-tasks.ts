@@ -1,5 +1,6 @@
 import type { Kernels } from '../../kernels/kernels.ts';
 import type { TaskRunner } from '../../team/team-board.ts';
+import type { QuantizedProducts } from './quantized-products.ts';
 
 /** Parts of a layer that the threads of a host share. The arguments of each kind follow its name, in their order. */
 export const TaskKind = {
@@ -23,17 +24,23 @@ const FLOAT_BYTES = 4;
 /**
  * Computes parts of tasks on the calling thread.
  *
+ * @param products of the calling thread
  * @param memory that `kernels` are bound to
  * @param scratch offset of memory that no other thread uses, enough for attention over the longest context
  */
-export function kernelTasks(kernels: Kernels, memory: WebAssembly.Memory, scratch: number): TaskRunner {
+export function kernelTasks(
+  kernels: Kernels,
+  products: QuantizedProducts,
+  memory: WebAssembly.Memory,
+  scratch: number,
+): TaskRunner {
   const words = new Int32Array(memory.buffer);
   return (kind, a, begin, end) => {
     switch (kind) {
       case TaskKind.linear:
-        return kernels.linear(a[0]!, a[1]!, a[2]!, a[3]!, begin, end, a[4]!, a[5]!, a[6]!, a[7]!);
+        return products.linear(a[0]!, a[1]!, a[2]!, a[3]!, begin, end, a[4]!, a[5]!, a[6]!, a[7]!);
       case TaskKind.project:
-        return project(kernels, a, begin, end);
+        return project(products, a, begin, end);
       case TaskKind.attend:
         return attend(kernels, words, scratch, a, begin, end);
       case TaskKind.linearFloat:
@@ -42,7 +49,7 @@ export function kernelTasks(kernels: Kernels, memory: WebAssembly.Memory, scratc
   };
 }
 
-function project(kernels: Kernels, a: Int32Array, begin: number, end: number): void {
+function project(products: QuantizedProducts, a: Int32Array, begin: number, end: number): void {
   const tileBytes = a[12]!;
   let first = 0;
   for (let matrix = 0; matrix < 3; matrix++) {
@@ -52,7 +59,7 @@ function project(kernels: Kernels, a: Int32Array, begin: number, end: number): v
     const weights = a[1]! + first * tileBytes;
     const stride = tiles * TILE_OUTPUTS;
     if (from < to) {
-      kernels.linear(a[0]!, weights, a[2]!, a[3]!, from, to, a[4]!, a[5]!, a[6 + matrix]!, stride);
+      products.linear(a[0]!, weights, a[2]!, a[3]!, from, to, a[4]!, a[5]!, a[6 + matrix]!, stride);
     }
     first += tiles;
   }

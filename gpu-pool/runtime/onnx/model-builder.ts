@@ -4,10 +4,17 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 const { onnx } = proto;
 
 /** ONNX's numbers for the element types that our graphs use (`TensorProto.DataType`). */
-export const ELEMENT_TYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, bfloat16: 16 } as const;
+export const ELEMENT_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bfloat16: 16 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
-const ELEMENT_BYTES: Record<ElementType, number> = { float32: 4, uint8: 1, int32: 4, int64: 8, bfloat16: 2 };
+const ELEMENT_BYTES: Record<ElementType, number> = {
+  float32: 4,
+  uint8: 1,
+  int8: 1,
+  int32: 4,
+  int64: 8,
+  bfloat16: 2,
+};
 
 /** A number, or the name of a dimension that is known only when the graph runs. */
 export type Dimension = number | string;

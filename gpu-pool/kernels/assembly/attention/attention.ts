@@ -10,9 +10,11 @@
  * Sums run over positions in ascending order whatever the blocking, so a result depends on nothing but its inputs.
  */
 import { exponential } from '../simd';
-import { scoreFour, scoreOne } from './scores';
-import { addFour, addOne } from './values';
+import { scoreFour, scoreOne, scoreTwo } from './scores';
+import { addFour, addOne, addTwo } from './values';
 
+/** The beginning of the scratch memory, before the sets, is written and never read. */
+const UNUSED_BYTES: u32 = 16;
 /** Queries of a set. */
 const SET: u32 = 4;
 /** Bytes of the keys, or values, of a block: they fit the first-level cache. */
@@ -30,7 +32,7 @@ const MAXIMUM_BLOCK: u32 = 32;
  * @param headSize D, a multiple of 16
  * @param scale of the scores, usually 1 / √D
  * @param output `[rows, heads · D]`
- * @param scratch `sets · (32 · D + 16 · length + 16)` bytes that no other thread uses, with one set for every four query
+ * @param scratch `sets · (32 · D + 16 · length + 16) + 16` bytes that no other thread uses, with one set for every four query
  *   heads of a key-value head
  */
 export function attend(
@@ -102,39 +104,54 @@ function attendRows(
   const setBytes = scratchOfSet(length, headSize);
   const setsOfHead = (group + SET - 1) / SET;
   const sets = (kvHeadEnd - kvHeadBegin) * setsOfHead;
+  const firstSet = scratch + UNUSED_BYTES;
   for (let set: u32 = 0; set < sets; set++) {
     const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
     const count = queriesOf(set, group, setsOfHead);
-    prepareSet(queries + first * headBytes, rows, rowBytes, count, headSize, scale, scratch + set * setBytes);
+    prepareSet(queries + first * headBytes, rows, rowBytes, count, headSize, scale, firstSet + set * setBytes);
   }
   const seenByAll = length - rows + 1;
   for (let begin: u32 = 0; begin < seenByAll; begin += block) {
     const count = min(seenByAll - begin, block);
+    if (rows == 1) readAhead(keys + begin * tokenBytes, count * tokenBytes, scratch);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
-      const alone = rows * queriesOf(set, group, setsOfHead) == 1;
-      scoreBlock(alone, keys + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
+      const inSet = rows * queriesOf(set, group, setsOfHead);
+      scoreBlock(inSet, keys + at, tokenBytes, begin, count, headSize, firstSet + set * setBytes);
     }
   }
   for (let row: u32 = 1; row < rows; row++) {
     const position = seenByAll + row - 1;
     const at = kvHeadBegin * headBytes + position * tokenBytes;
-    scoreForRowsFrom(row * group, keys + at, tokenBytes, position, headSize, scratch);
+    scoreForRowsFrom(row * group, keys + at, tokenBytes, position, headSize, firstSet);
   }
-  for (let set: u32 = 0; set < sets; set++) softmax(length, headSize, scratch + set * setBytes);
+  for (let set: u32 = 0; set < sets; set++) softmax(length, headSize, firstSet + set * setBytes);
   for (let begin: u32 = 0; begin < length; begin += block) {
     const count = min(length - begin, block);
+    if (rows == 1) readAhead(values + begin * tokenBytes, count * tokenBytes, scratch);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
-      const alone = rows * queriesOf(set, group, setsOfHead) == 1;
-      addBlock(alone, values + at, tokenBytes, begin, count, headSize, scratch + set * setBytes);
+      const inSet = rows * queriesOf(set, group, setsOfHead);
+      addBlock(inSet, values + at, tokenBytes, begin, count, headSize, firstSet + set * setBytes);
     }
   }
   for (let set: u32 = 0; set < sets; set++) {
     const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
     const count = queriesOf(set, group, setsOfHead);
-    writeOutputs(rows, rowBytes, count, headSize, scratch + set * setBytes, output + first * headBytes);
+    writeOutputs(rows, rowBytes, count, headSize, firstSet + set * setBytes, output + first * headBytes);
   }
+}
+
+/**
+ * Reads a block from front to back, which brings it into the first-level cache faster than the loops that follow would: they
+ * jump from position to position. When a sequence is decoded, its cache was last read a whole step ago.
+ */
+function readAhead(from: usize, bytes: u32, unused: usize): void {
+  let seen = v128.load(from);
+  const end = from + bytes;
+  for (; from < end; from += 64) seen = v128.or(seen, v128.load(from));
+  // What is never used would never be read.
+  v128.store(unused, seen);
 }
 
 @inline
@@ -193,7 +210,7 @@ function prepareSet(
 
 /** Scores of `count` positions from `begin` on; `keys` are those of `begin`. */
 function scoreBlock(
-  alone: bool,
+  queries: u32,
   keys: usize,
   tokenBytes: u32,
   begin: u32,
@@ -203,9 +220,10 @@ function scoreBlock(
 ): void {
   const scores = set + scoresOffset(headSize) + 16 * begin;
   const norms = set + normsOffset(headSize);
-  const largest = alone
-    ? scoreOne(set, headSize, keys, count, tokenBytes, scores)
-    : scoreFour(set, headSize, keys, count, tokenBytes, scores);
+  let largest: v128;
+  if (queries == 1) largest = scoreOne(set, headSize, keys, count, tokenBytes, scores);
+  else if (queries == 2) largest = scoreTwo(set, headSize, keys, count, tokenBytes, scores);
+  else largest = scoreFour(set, headSize, keys, count, tokenBytes, scores);
   v128.store(norms, f32x4.pmax(v128.load(norms), largest));
 }
 
@@ -246,7 +264,7 @@ function softmax(length: u32, headSize: u32, set: usize): void {
 
 /** Adds weight · value of `count` positions from `begin` on; `values` are those of `begin`. */
 function addBlock(
-  alone: bool,
+  queries: u32,
   values: usize,
   tokenBytes: u32,
   begin: u32,
@@ -256,7 +274,8 @@ function addBlock(
 ): void {
   const weights = set + scoresOffset(headSize) + 16 * begin;
   const sums = set + accumulatorsOffset(headSize);
-  if (alone) addOne(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
+  if (queries == 1) addOne(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
+  else if (queries == 2) addTwo(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
   else addFour(weights, weights + 16 * count, values, tokenBytes, headSize, sums);
 }
 

@@ -51,6 +51,64 @@ export function scoreFour(
   return largest;
 }
 
+/** Scores for the first two queries, in the first two lanes; four positions at a time. */
+export function scoreTwo(
+  queries: usize,
+  headSize: u32,
+  keys: usize,
+  count: u32,
+  tokenBytes: u32,
+  scores: usize,
+): v128 {
+  const queriesEnd = queries + 16 * headSize;
+  let largest = f32x4.splat(-Infinity);
+  for (let position: u32 = 0; position < count; position += 4) {
+    // Beyond the last position, the last one is computed again.
+    const last = count - 1 - position;
+    let key0 = keys + position * tokenBytes;
+    let key1 = key0 + min(1, last) * tokenBytes;
+    let key2 = key0 + min(2, last) * tokenBytes;
+    let key3 = key0 + min(3, last) * tokenBytes;
+    let a0 = f32x4.splat(0);
+    let a1 = f32x4.splat(0);
+    let a2 = f32x4.splat(0);
+    let a3 = f32x4.splat(0);
+    let b0 = f32x4.splat(0);
+    let b1 = f32x4.splat(0);
+    let b2 = f32x4.splat(0);
+    let b3 = f32x4.splat(0);
+    for (let query = queries; query < queriesEnd; query += 64) {
+      const queryA = v128.load(query);
+      const queryB = v128.load(query + 16);
+      const vector0 = v128.load(key0);
+      a0 = multiplyAdd(queryA, vector0, a0);
+      b0 = multiplyAdd(queryB, vector0, b0);
+      const vector1 = v128.load(key1);
+      a1 = multiplyAdd(queryA, vector1, a1);
+      b1 = multiplyAdd(queryB, vector1, b1);
+      const vector2 = v128.load(key2);
+      a2 = multiplyAdd(queryA, vector2, a2);
+      b2 = multiplyAdd(queryB, vector2, b2);
+      const vector3 = v128.load(key3);
+      a3 = multiplyAdd(queryA, vector3, a3);
+      b3 = multiplyAdd(queryB, vector3, b3);
+      key0 += 16;
+      key1 += 16;
+      key2 += 16;
+      key3 += 16;
+    }
+    const firstTwo = sumLanes(a0, b0, a1, b1);
+    const lastTwo = sumLanes(a2, b2, a3, b3);
+    largest = f32x4.pmax(largest, f32x4.pmax(firstTwo, lastTwo));
+    const target = scores + 16 * position;
+    v128.store(target, firstTwo);
+    if (last >= 1) v128.store(target + 16, v128.shuffle<f32>(firstTwo, firstTwo, 2, 3, 2, 3));
+    if (last >= 2) v128.store(target + 32, lastTwo);
+    if (last >= 3) v128.store(target + 48, v128.shuffle<f32>(lastTwo, lastTwo, 2, 3, 2, 3));
+  }
+  return f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 2, 3));
+}
+
 /** Scores for the first query, in all four lanes; four positions at a time. */
 export function scoreOne(
   queries: usize,

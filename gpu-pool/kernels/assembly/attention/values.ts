@@ -49,6 +49,54 @@ export function addFour(
   }
 }
 
+/** For the first two queries, 16 floats of the head at a time. */
+export function addTwo(
+  weights: usize,
+  weightsEnd: usize,
+  values: usize,
+  tokenBytes: u32,
+  headSize: u32,
+  sums: usize,
+): void {
+  for (let column: u32 = 0; column < headSize; column += 16) {
+    let value = values + 4 * column;
+    let a0 = v128.load(sums);
+    let a1 = v128.load(sums, 16);
+    let b0 = v128.load(sums, 32);
+    let b1 = v128.load(sums, 48);
+    let a2 = v128.load(sums, 128);
+    let a3 = v128.load(sums, 144);
+    let b2 = v128.load(sums, 160);
+    let b3 = v128.load(sums, 176);
+    for (let at = weights; at < weightsEnd; at += 16) {
+      const weightA = v128.load32_splat(at);
+      const weightB = v128.load32_splat(at, 4);
+      const vector0 = v128.load(value);
+      a0 = multiplyAdd(weightA, vector0, a0);
+      b0 = multiplyAdd(weightB, vector0, b0);
+      const vector1 = v128.load(value, 16);
+      a1 = multiplyAdd(weightA, vector1, a1);
+      b1 = multiplyAdd(weightB, vector1, b1);
+      const vector2 = v128.load(value, 32);
+      a2 = multiplyAdd(weightA, vector2, a2);
+      b2 = multiplyAdd(weightB, vector2, b2);
+      const vector3 = v128.load(value, 48);
+      a3 = multiplyAdd(weightA, vector3, a3);
+      b3 = multiplyAdd(weightB, vector3, b3);
+      value += tokenBytes;
+    }
+    v128.store(sums, a0);
+    v128.store(sums, a1, 16);
+    v128.store(sums, b0, 32);
+    v128.store(sums, b1, 48);
+    v128.store(sums, a2, 128);
+    v128.store(sums, a3, 144);
+    v128.store(sums, b2, 160);
+    v128.store(sums, b3, 176);
+    sums += 256;
+  }
+}
+
 /** For a lone query, 16 floats of the head at a time. */
 export function addOne(
   weights: usize,

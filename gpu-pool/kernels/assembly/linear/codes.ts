@@ -1,5 +1,5 @@
 /* What the loops of rows.ts do with codes and sums of every kind. */
-import { multiplyAdd, silu } from '../simd';
+import { silu } from '../simd';
 
 /** Kinds of codes; the kinds of sums are i32 (wide) and i16 (narrow). */
 export class Int4 {}
@@ -75,7 +75,7 @@ export function highZeroPoints<C, S>(run: u32, tail: usize): v128 {
  */
 @inline
 export function offset<S>(zeroPoints: v128, xTail: usize): v128 {
-  const negatedSums = v128.load(xTail, 16);
+  const negatedSums = v128.load(xTail);
   return isWide<S>() ? i32x4.dot_i16x8_s(zeroPoints, negatedSums) : i16x8.mul(zeroPoints, negatedSums);
 }
 
@@ -87,45 +87,68 @@ export function addDot<S>(x: v128, codes: v128, sums: v128): v128 {
     : i16x8.add(sums, v128.relaxed_dot<i16>(x, codes));
 }
 
-/** Scales of rows 0 to 3; of rows 4 to 7 in the second run. */
+/**
+ * Steps of rows 0 to 3, or in the second run of rows 4 to 7, by which their sums are multiplied: pairs of 16-bit integers for
+ * narrow sums, 32-bit ones for wide.
+ */
 @inline
-export function lowScales<C, S>(run: u32, tail: usize): v128 {
-  const scales = v128.load(tail);
-  return i32x4.shl(isHalved<C, S>() ? i32x4.shr_u(scales, 16 * run) : scales, 16);
+export function lowSteps<S>(run: u32, tail: usize): v128 {
+  return stepsAt<S>(tail + 8 * run);
 }
 
-/** Scales of rows 4 to 7. */
+/** Steps of rows 4 to 7. */
 @inline
-export function highScales(tail: usize): v128 {
-  return i32x4.shl(i32x4.shr_u(v128.load(tail), 16), 16);
-}
-
-/** Adds a chunk's integer sums, scaled, to the f32 sums. */
-@inline
-export function addLow<C, S>(low: v128, high: v128, ones: v128, scales: v128, sums: v128): v128 {
-  let total = isWide<S>() ? low : i32x4.dot_i16x8_s(low, ones);
-  if (isHalved<C, S>()) total = i32x4.add(total, i32x4.dot_i16x8_s(high, i16x8.shl(ones, 4)));
-  return multiplyAdd(f32x4.convert_i32x4_s(total), scales, sums);
+export function highSteps<S>(tail: usize): v128 {
+  return stepsAt<S>(tail + 8);
 }
 
 @inline
-export function addHigh<C, S>(high: v128, ones: v128, scales: v128, sums: v128): v128 {
-  if (isHalved<C, S>()) return sums;
-  const total = isWide<S>() ? high : i32x4.dot_i16x8_s(high, ones);
-  return multiplyAdd(f32x4.convert_i32x4_s(total), scales, sums);
+function stepsAt<S>(at: usize): v128 {
+  const steps = v128.load8x8_u(at);
+  return isWide<S>() ? v128.and(steps, i32x4.splat(255)) : steps;
 }
 
-/** Writes the outputs of one row; `gated` multiplies what is there by their SiLU instead. */
+/** Adds a chunk's sums, times their steps, to the 32-bit sums of rows 0 to 3, or of all four rows of a run. */
 @inline
-export function finish<C, S>(run: u32, output: usize, low: v128, high: v128, gated: bool): void {
+export function addLow<C, S>(low: v128, high: v128, steps: v128, sums: v128): v128 {
+  const withLow = addSteps<S>(low, steps, sums);
+  return isHalved<C, S>() ? addSteps<S>(high, i16x8.shl(steps, 4), withLow) : withLow;
+}
+
+/** The same of rows 4 to 7. */
+@inline
+export function addHigh<C, S>(high: v128, steps: v128, sums: v128): v128 {
+  return isHalved<C, S>() ? sums : addSteps<S>(high, steps, sums);
+}
+
+@inline
+function addSteps<S>(chunk: v128, steps: v128, sums: v128): v128 {
+  return i32x4.add(sums, isWide<S>() ? i32x4.mul(chunk, steps) : i32x4.dot_i16x8_s(chunk, steps));
+}
+
+/**
+ * Writes the outputs of one row: sums · scales of the tile's rows · scale of the activations; `gated` multiplies what is there
+ * by their SiLU instead.
+ */
+@inline
+export function finish<C, S>(
+  run: u32,
+  output: usize,
+  low: v128,
+  high: v128,
+  scales: usize,
+  xScale: v128,
+  gated: bool,
+): void {
   if (isHalved<C, S>()) {
-    writeFour(output + 16 * run, low, gated);
+    writeFour(output + 16 * run, low, scales + 16 * run, xScale, gated);
   } else {
-    writeFour(output, low, gated);
-    writeFour(output + 16, high, gated);
+    writeFour(output, low, scales, xScale, gated);
+    writeFour(output + 16, high, scales + 16, xScale, gated);
   }
 }
 
-function writeFour(output: usize, sums: v128, gated: bool): void {
-  v128.store(output, gated ? f32x4.mul(silu(sums), v128.load(output)) : sums);
+export function writeFour(output: usize, sums: v128, scales: usize, xScale: v128, gated: bool): void {
+  const values = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(sums), v128.load(scales)), xScale);
+  v128.store(output, gated ? f32x4.mul(silu(values), v128.load(output)) : values);
 }

@@ -5,10 +5,10 @@ import {
   bitsOf,
   finish,
   highCodes,
-  highScales,
+  highSteps,
   highZeroPoints,
   lowCodes,
-  lowScales,
+  lowSteps,
   lowZeroPoints,
   offset,
   one,
@@ -28,15 +28,14 @@ export function fourRows<C, S>(
   gated: bool,
 ): void {
   const mask = i8x16.splat(<i8>(15 * one()));
-  const ones = i16x8.splat(<i16>one());
-  let sumLow0 = f32x4.splat(0);
-  let sumLow1 = f32x4.splat(0);
-  let sumLow2 = f32x4.splat(0);
-  let sumLow3 = f32x4.splat(0);
-  let sumHigh0 = f32x4.splat(0);
-  let sumHigh1 = f32x4.splat(0);
-  let sumHigh2 = f32x4.splat(0);
-  let sumHigh3 = f32x4.splat(0);
+  let sumLow0 = i32x4.splat(0);
+  let sumLow1 = i32x4.splat(0);
+  let sumLow2 = i32x4.splat(0);
+  let sumLow3 = i32x4.splat(0);
+  let sumHigh0 = i32x4.splat(0);
+  let sumHigh1 = i32x4.splat(0);
+  let sumHigh2 = i32x4.splat(0);
+  let sumHigh3 = i32x4.splat(0);
   const codesBytes = chunks * CHUNK * bitsOf<C>();
   const end = tile + blocks * (codesBytes + BLOCK_TAIL_BYTES);
   let tail = tile + codesBytes;
@@ -72,28 +71,24 @@ export function fourRows<C, S>(
       codes += 16;
     }
     if (bitsOf<C>() == 8) codes += 128;
-    const lowScale = lowScales<C, S>(run, tail);
-    const highScale = highScales(tail);
-    const scale0 = v128.load(x);
-    sumLow0 = addLow<C, S>(low0, high0, ones, f32x4.mul(lowScale, scale0), sumLow0);
-    sumHigh0 = addHigh<C, S>(high0, ones, f32x4.mul(highScale, scale0), sumHigh0);
-    const scale1 = v128.load(x, 32);
-    sumLow1 = addLow<C, S>(low1, high1, ones, f32x4.mul(lowScale, scale1), sumLow1);
-    sumHigh1 = addHigh<C, S>(high1, ones, f32x4.mul(highScale, scale1), sumHigh1);
-    const scale2 = v128.load(x, 64);
-    sumLow2 = addLow<C, S>(low2, high2, ones, f32x4.mul(lowScale, scale2), sumLow2);
-    sumHigh2 = addHigh<C, S>(high2, ones, f32x4.mul(highScale, scale2), sumHigh2);
-    const scale3 = v128.load(x, 96);
-    sumLow3 = addLow<C, S>(low3, high3, ones, f32x4.mul(lowScale, scale3), sumLow3);
-    sumHigh3 = addHigh<C, S>(high3, ones, f32x4.mul(highScale, scale3), sumHigh3);
+    const lowStep = lowSteps<S>(run, tail);
+    const highStep = highSteps<S>(tail);
+    sumLow0 = addLow<C, S>(low0, high0, lowStep, sumLow0);
+    sumHigh0 = addHigh<C, S>(high0, highStep, sumHigh0);
+    sumLow1 = addLow<C, S>(low1, high1, lowStep, sumLow1);
+    sumHigh1 = addHigh<C, S>(high1, highStep, sumHigh1);
+    sumLow2 = addLow<C, S>(low2, high2, lowStep, sumLow2);
+    sumHigh2 = addHigh<C, S>(high2, highStep, sumHigh2);
+    sumLow3 = addLow<C, S>(low3, high3, lowStep, sumLow3);
+    sumHigh3 = addHigh<C, S>(high3, highStep, sumHigh3);
     x += 4 * TAIL_BYTES;
     if (codes >= tail) {
       codes += BLOCK_TAIL_BYTES;
       tail += codesBytes + BLOCK_TAIL_BYTES;
     }
   }
-  finish<C, S>(run, output, sumLow0, sumHigh0, gated);
-  finish<C, S>(run, output + stride, sumLow1, sumHigh1, gated);
-  finish<C, S>(run, output + 2 * stride, sumLow2, sumHigh2, gated);
-  finish<C, S>(run, output + 3 * stride, sumLow3, sumHigh3, gated);
+  finish<C, S>(run, output, sumLow0, sumHigh0, end, v128.load(x), gated);
+  finish<C, S>(run, output + stride, sumLow1, sumHigh1, end, v128.load(x, 16), gated);
+  finish<C, S>(run, output + 2 * stride, sumLow2, sumHigh2, end, v128.load(x, 32), gated);
+  finish<C, S>(run, output + 3 * stride, sumLow3, sumHigh3, end, v128.load(x, 48), gated);
 }

@@ -1,11 +1,12 @@
 /*
  * Quantised matrices times quantised activations. Weights are in layout tile8 (see tile8.ts), activations as quantize.ts
- * writes them. For a chunk of 32 inputs of one tile and one row,
- *   Σ (code − zeroPoint) · activation = Σ code · activation − zeroPoint · Σ activation
- * is computed exactly, in integers; it is scaled by weightScale · activationScale and added to an f32 accumulator, chunk
- * after chunk. So a row's result does not depend on the rows beside it nor on how tiles are shared out among threads.
+ * writes them in groups. A weight is rowScale · step · (code − zeroPoint), an activation xScale · code, so for one tile and one
+ * row
+ *   Σ weight · activation = rowScale · xScale · Σ_blocks step · (Σ code · activation − zeroPoint · Σ activation)
+ * in which all sums are integers, computed exactly. So a row's result does not depend on the rows beside it, on how tiles are
+ * shared out among threads, nor on what computed the integers: see products.ts.
  */
-import { BLOCK_TAIL_BYTES } from './layout';
+import { BLOCK_TAIL_BYTES, ROW_SCALES_BYTES } from './layout';
 import { runsOf, tileTimesRows } from './rows';
 import { blockCount, CHUNK, groupSize, quantizedRowBytes } from './quantize';
 
@@ -90,8 +91,8 @@ export function gateUp(
 }
 
 @inline
-function sizeOfTile(bits: u32, inputSize: u32, blockSize: u32): u32 {
-  return blockCount(inputSize, blockSize) * (blockSize * bits + BLOCK_TAIL_BYTES);
+export function sizeOfTile(bits: u32, inputSize: u32, blockSize: u32): u32 {
+  return blockCount(inputSize, blockSize) * (blockSize * bits + BLOCK_TAIL_BYTES) + ROW_SCALES_BYTES;
 }
 
 function tileTimesGroup(

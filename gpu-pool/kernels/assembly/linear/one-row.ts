@@ -5,10 +5,10 @@ import {
   bitsOf,
   finish,
   highCodes,
-  highScales,
+  highSteps,
   highZeroPoints,
   lowCodes,
-  lowScales,
+  lowSteps,
   lowZeroPoints,
   offset,
   one,
@@ -27,9 +27,8 @@ export function oneRow<C, S>(
   gated: bool,
 ): void {
   const mask = i8x16.splat(<i8>(15 * one()));
-  const ones = i16x8.splat(<i16>one());
-  let sumLow = f32x4.splat(0);
-  let sumHigh = f32x4.splat(0);
+  let sumLow = i32x4.splat(0);
+  let sumHigh = i32x4.splat(0);
   const codesBytes = chunks * CHUNK * bitsOf<C>();
   const end = tile + blocks * (codesBytes + BLOCK_TAIL_BYTES);
   let tail = tile + codesBytes;
@@ -58,14 +57,13 @@ export function oneRow<C, S>(
       codes += 64;
     }
     if (bitsOf<C>() == 8) codes += 128;
-    const scale = v128.load(x);
-    sumLow = addLow<C, S>(low, high, ones, f32x4.mul(lowScales<C, S>(run, tail), scale), sumLow);
-    sumHigh = addHigh<C, S>(high, ones, f32x4.mul(highScales(tail), scale), sumHigh);
+    sumLow = addLow<C, S>(low, high, lowSteps<S>(run, tail), sumLow);
+    sumHigh = addHigh<C, S>(high, highSteps<S>(tail), sumHigh);
     x += TAIL_BYTES;
     if (codes >= tail) {
       codes += BLOCK_TAIL_BYTES;
       tail += codesBytes + BLOCK_TAIL_BYTES;
     }
   }
-  finish<C, S>(run, output, sumLow, sumHigh, gated);
+  finish<C, S>(run, output, sumLow, sumHigh, end, v128.load(x), gated);
 }
