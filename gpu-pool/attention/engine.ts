@@ -180,12 +180,13 @@ export class Engine {
   #reusePrefixes(running: readonly Sequence[]): void {
     const { prefixCache, limits } = this.#parts;
     if (prefixCache === undefined) return;
-    let budget = limits.tokenBudget;
+    const anyDecodes = running.some(({ pendingPromptTokens }) => pendingPromptTokens === 0);
+    let budget = anyDecodes ? limits.prefillBudget : limits.tokenBudget;
     for (const sequence of running) {
       if (budget <= 0) return;
       if (sequence.pendingPromptTokens === 0) continue;
       sequence.reuse(prefixCache.restore(sequence.slot, sequence.tokens));
-      budget -= Math.min(sequence.pendingPromptTokens, limits.largestChunk);
+      budget -= sequence.pendingPromptTokens;
     }
   }
 

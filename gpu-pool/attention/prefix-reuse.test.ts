@@ -53,7 +53,6 @@ class WatchedForwardPass extends ForwardPass {
 interface BedOptions {
   readonly prefixBytes: number;
   readonly tokenBudget?: number;
-  readonly largestChunk?: number;
 }
 
 /** An engine of the shipped model without other threads. */
@@ -70,7 +69,7 @@ class Bed {
   readonly #events = new Map<string, TokenEvent[]>();
   #requests = 0;
 
-  constructor({ prefixBytes, tokenBudget = MAX_ROWS, largestChunk = tokenBudget }: BedOptions) {
+  constructor({ prefixBytes, tokenBudget = MAX_ROWS }: BedOptions) {
     const { hiddenSize, expertsPerToken } = config;
     const shape = { maxRows: MAX_ROWS, hiddenSize, expertsPerToken };
     const exchange = new MonolithExchange(shape, config.experts, (...call) => experts.run(...call));
@@ -82,7 +81,7 @@ class Bed {
       cache: this.cache,
       ...(this.prefixCache && { prefixCache: this.prefixCache }),
       forwardPass: this.forwardPass,
-      limits: { tokenBudget, largestChunk, waiting: 100 },
+      limits: { tokenBudget, prefillBudget: tokenBudget, waiting: 100 },
       listener: {
         event: (requestId, event) => this.#events.get(requestId)!.push(event),
         ended: () => {},
@@ -161,8 +160,8 @@ describe('a prompt whose beginning is kept', () => {
       const prompt = [...ids(common, 1), ...ids(12, 2)];
       const whole = await new Bed(off).generate(prompt, 8);
       // None of them cuts off a single row of these prompts.
-      for (const largestChunk of [MAX_ROWS, 50, 17]) {
-        const bed = new Bed({ ...on, largestChunk });
+      for (const tokenBudget of [MAX_ROWS, 50, 17]) {
+        const bed = new Bed({ ...on, tokenBudget });
         await bed.generate([...ids(common, 1), ...ids(20, 3)]);
         const { ids: answer, logits, rows } = await bed.generate(prompt, 8);
         expect(rows).toBe(prompt.length + 7 - Math.floor(common / 64) * 64);

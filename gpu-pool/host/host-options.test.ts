@@ -18,7 +18,7 @@ it.each<[string, HostOptions, RegExp]>([
     attention({ attentionInstances: 32, limits: { ...DEFAULT_LIMITS, tokenBudget: 8 } }),
     /--attention is 32: at most 31/,
   ],
-  ['more rows than expert hosts take', attention({ attentionInstances: 5 }), /640 rows per step.*take 512/],
+  ['more rows than expert hosts take', attention({ attentionInstances: 5 }), /2560 rows per step.*take 512/],
   [
     'a monolith of two',
     { ...attention({ attentionInstances: 2 }), role: 'both', monolith: true },

@@ -43,15 +43,17 @@ export interface SizedHostOptions extends HostOptions {
   readonly expertInstances: number;
 }
 
-/** Rows per step: prefill of this many tokens keeps decode steps short on two cores. */
-const DEFAULT_TOKEN_BUDGET = 128;
+/** Rows per step: with so many, an expert of 64 gets enough for products of whole matrices. */
+const DEFAULT_TOKEN_BUDGET = 512;
+/** Prefill of this many tokens keeps steps short for the sequences that decode beside it. */
+const DEFAULT_PREFILL_BUDGET = 128;
 const DEFAULT_SLOTS = 32;
 /** Sequences that one instance lets wait for a slot: none beyond what the queue hands out for its slots. */
 const DEFAULT_WAITING = 64;
 
 export const DEFAULT_LIMITS: AttentionLimits = {
   tokenBudget: DEFAULT_TOKEN_BUDGET,
-  largestChunk: DEFAULT_TOKEN_BUDGET,
+  prefillBudget: DEFAULT_PREFILL_BUDGET,
   slots: DEFAULT_SLOTS,
   waiting: DEFAULT_WAITING,
   prefixCacheBytes: DEFAULT_PREFIX_CACHE_BYTES,
@@ -59,6 +61,12 @@ export const DEFAULT_LIMITS: AttentionLimits = {
 
 /** Rows that an expert host takes at once: the payload of all attention instances of one host together. */
 export const EXCHANGE_ROW_LIMIT = 512;
+
+/** Rows per step where nothing else is asked for: those of all attention instances that step together go to expert hosts. */
+export const defaultTokenBudget = (role: HostRole, attentionInstances: number): number =>
+  role === 'attention'
+    ? Math.max(1, Math.min(DEFAULT_TOKEN_BUDGET, Math.floor(EXCHANGE_ROW_LIMIT / attentionInstances)))
+    : DEFAULT_TOKEN_BUDGET;
 
 /** Bound on the wait for the answer to one layer step. */
 export const OVERDUE_AFTER_MS = 10_000;

@@ -15,26 +15,26 @@ function plan(pending: readonly number[], limits: StepLimits, turn: DecodeTurn =
 const pendingList = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })), { maxLength: 24 });
 const limits = fc.record({
   tokenBudget: fc.integer({ min: 1, max: 40 }),
-  largestChunk: fc.integer({ min: 1, max: 40 }),
+  prefillBudget: fc.integer({ min: 1, max: 40 }),
 });
 
 describe('one step', () => {
   test('gives decoding sequences their row before any prompt, whatever the order of arrival', () => {
-    expect(plan([50, 0, 7, 0], { tokenBudget: 16, largestChunk: 8 })).toEqual({
-      rows: [8, 1, 6, 1],
-      total: 16,
+    expect(plan([50, 0, 7, 0], { tokenBudget: 80, prefillBudget: 53 })).toEqual({
+      rows: [50, 1, 3, 1],
+      total: 55,
     });
   });
 
   test('prefills in order of arrival while budget remains', () => {
-    expect(plan([5, 100, 100], { tokenBudget: 20, largestChunk: 12 }).rows).toEqual([5, 12, 3]);
+    expect(plan([5, 12, 100], { tokenBudget: 20, prefillBudget: 3 }).rows).toEqual([5, 12, 3]);
   });
 
   test('has nothing to do without sequences', () => {
-    expect(plan([], { tokenBudget: 4, largestChunk: 4 })).toEqual({ rows: [], total: 0 });
+    expect(plan([], { tokenBudget: 4, prefillBudget: 4 })).toEqual({ rows: [], total: 0 });
   });
 
-  test('uses the budget as far as there is work, and never exceeds budget, chunk or prompt', () => {
+  test('uses the budgets as far as there is work, and never exceeds them or a prompt', () => {
     fc.assert(
       fc.property(
         pendingList,
@@ -42,19 +42,17 @@ describe('one step', () => {
         fc.integer({ min: 0, max: 30 }),
         (pending, stepLimits, nextArrival) => {
           const { rows, total } = plan(pending, stepLimits, { nextArrival });
-          const { tokenBudget, largestChunk } = stepLimits;
+          const { tokenBudget, prefillBudget } = stepLimits;
           const decoding = pending.filter((tokens) => tokens === 0).length;
-          const work = pending.reduce(
-            (sum, tokens) => sum + (tokens === 0 ? 1 : Math.min(tokens, largestChunk)),
-            0,
-          );
+          const prompts = pending.reduce((sum, tokens) => sum + tokens, 0);
+          const work = decoding + (decoding === 0 ? prompts : Math.min(prompts, prefillBudget));
           expect(total).toBe(Math.min(tokenBudget, work));
           expect(rows.reduce((sum, count) => sum + count, 0)).toBe(total);
           const decoded = rows.filter((count, i) => pending[i] === 0 && count > 0).length;
           expect(decoded).toBe(Math.min(decoding, tokenBudget));
           rows.forEach((count, i) => {
             expect(count).toBeGreaterThanOrEqual(0);
-            expect(count).toBeLessThanOrEqual(pending[i] === 0 ? 1 : Math.min(pending[i], largestChunk));
+            expect(count).toBeLessThanOrEqual(Math.max(1, pending[i]));
           });
         },
       ),
@@ -65,7 +63,7 @@ describe('one step', () => {
     fc.assert(
       fc.property(pendingList, limits, (pending, stepLimits) => {
         const { rows } = plan(pending, stepLimits);
-        const short = rows.findIndex((count, i) => count < Math.min(pending[i], stepLimits.largestChunk));
+        const short = rows.findIndex((count, i) => count < pending[i]);
         if (short < 0) return;
         expect(rows.filter((count, i) => i > short && pending[i] > 0 && count > 0)).toEqual([]);
       }),
@@ -74,7 +72,7 @@ describe('one step', () => {
 
   test('leaves entries of `rows` behind the sequences alone', () => {
     const rows = new Int32Array([7, 7, 7]);
-    planStep(sequencesWith([0]), { tokenBudget: 4, largestChunk: 4 }, { nextArrival: 0 }, rows);
+    planStep(sequencesWith([0]), { tokenBudget: 4, prefillBudget: 4 }, { nextArrival: 0 }, rows);
     expect([...rows]).toEqual([1, 7, 7]);
   });
 });
@@ -82,7 +80,7 @@ describe('one step', () => {
 describe('more decoding sequences than budget', () => {
   test('they take turns', () => {
     const turn = { nextArrival: 0 };
-    const step = () => plan([0, 0, 0, 0, 0], { tokenBudget: 2, largestChunk: 1 }, turn).rows;
+    const step = () => plan([0, 0, 0, 0, 0], { tokenBudget: 2, prefillBudget: 1 }, turn).rows;
     expect([step(), step(), step()]).toEqual([
       [1, 1, 0, 0, 0],
       [0, 0, 1, 1, 0],
@@ -94,10 +92,10 @@ describe('more decoding sequences than budget', () => {
     const turn = { nextArrival: 0 };
     const running = sequencesWith([0, 0, 0]);
     const rows = new Int32Array(3);
-    planStep(running, { tokenBudget: 1, largestChunk: 1 }, turn, rows);
-    planStep(running.slice(1), { tokenBudget: 1, largestChunk: 1 }, turn, rows);
+    planStep(running, { tokenBudget: 1, prefillBudget: 1 }, turn, rows);
+    planStep(running.slice(1), { tokenBudget: 1, prefillBudget: 1 }, turn, rows);
     expect([...rows.subarray(0, 2)]).toEqual([1, 0]);
-    planStep(running.slice(1), { tokenBudget: 1, largestChunk: 1 }, turn, rows);
+    planStep(running.slice(1), { tokenBudget: 1, prefillBudget: 1 }, turn, rows);
     expect([...rows.subarray(0, 2)]).toEqual([0, 1]);
   });
 });
@@ -153,14 +151,14 @@ test('over many steps every sequence finishes, and no decoding one waits longer 
 });
 
 test('a limit below one is refused by name', () => {
-  expect(() => plan([0], { tokenBudget: 0, largestChunk: 4 })).toThrow(JanusError);
-  expect(() => plan([0], { tokenBudget: 0, largestChunk: 4 })).toThrow(/tokenBudget is 0/);
-  expect(() => plan([0], { tokenBudget: 4, largestChunk: Number.NaN })).toThrow(/largestChunk is NaN/);
+  expect(() => plan([0], { tokenBudget: 0, prefillBudget: 4 })).toThrow(JanusError);
+  expect(() => plan([0], { tokenBudget: 0, prefillBudget: 4 })).toThrow(/tokenBudget is 0/);
+  expect(() => plan([0], { tokenBudget: 4, prefillBudget: Number.NaN })).toThrow(/prefillBudget is NaN/);
 });
 
 test('a `rows` array that is too short is refused', () => {
   const rows = new Int32Array(1);
   expect(() =>
-    planStep(sequencesWith([0, 0]), { tokenBudget: 4, largestChunk: 4 }, { nextArrival: 0 }, rows),
+    planStep(sequencesWith([0, 0]), { tokenBudget: 4, prefillBudget: 4 }, { nextArrival: 0 }, rows),
   ).toThrow(RangeError);
 });

@@ -11,8 +11,8 @@ export interface StepSequence {
 export interface StepLimits {
   /** Largest number of rows (tokens) that one step computes, at least 1. */
   readonly tokenBudget: number;
-  /** Largest number of prompt rows that one sequence gets in one step, at least 1. */
-  readonly largestChunk: number;
+  /** Largest number of prompt rows of a step in which sequences decode, which wait for them; at least 1. */
+  readonly prefillBudget: number;
 }
 
 /** Whose turn it is to decode. One lives as long as the instance, and `planStep` moves it. */
@@ -27,7 +27,8 @@ export interface DecodeTurn {
  *
  * 1. Every decoding sequence gets one row. Where the budget is smaller than their number they take turns, and no
  *    sequence waits more than ⌊(decoding − 1) / tokenBudget⌋ steps.
- * 2. What remains goes to prompts in order of arrival, at most `largestChunk` rows each.
+ * 2. What remains goes to prompts in order of arrival: all of it where nobody decodes, since many rows together are cheaper, and
+ *    beside sequences that decode at most `prefillBudget` rows.
  *
  * While decoding sequences use up the budget no prompt advances, so none of them becomes one more decoding sequence:
  * their number only falls, and prompts go on when answers end. A budget above the number of KV slots never gets there.
@@ -47,12 +48,13 @@ export function planStep(
   rows: Int32Array,
 ): number {
   checkLimit('tokenBudget', limits.tokenBudget);
-  checkLimit('largestChunk', limits.largestChunk);
+  checkLimit('prefillBudget', limits.prefillBudget);
   if (rows.length < sequences.length) {
     throw new RangeError(`rows holds ${rows.length} entries, but ${sequences.length} sequences run.`);
   }
   const decoded = planDecode(sequences, limits.tokenBudget, turn, rows);
-  return decoded + planPrefill(sequences, limits.tokenBudget - decoded, limits.largestChunk, rows);
+  const left = limits.tokenBudget - decoded;
+  return decoded + planPrefill(sequences, decoded === 0 ? left : Math.min(left, limits.prefillBudget), rows);
 }
 
 function planDecode(
@@ -89,17 +91,12 @@ function firstFrom(sequences: readonly StepSequence[], arrival: number): number 
   return 0;
 }
 
-function planPrefill(
-  sequences: readonly StepSequence[],
-  budget: number,
-  largestChunk: number,
-  rows: Int32Array,
-): number {
+function planPrefill(sequences: readonly StepSequence[], budget: number, rows: Int32Array): number {
   let total = 0;
   for (let i = 0; i < sequences.length && total < budget; i++) {
     const pending = sequences[i].pendingPromptTokens;
     if (pending === 0) continue;
-    rows[i] = Math.min(pending, largestChunk, budget - total);
+    rows[i] = Math.min(pending, budget - total);
     total += rows[i];
   }
   return total;

@@ -41,7 +41,7 @@ export class Scorer {
     const source = { name: 'scored', folder, weightForm };
     const model = openModel(source);
     const { config, formats } = model;
-    const limits = { ...DEFAULT_LIMITS, tokenBudget: MOST_TOKENS, largestChunk: MOST_TOKENS };
+    const limits = { ...DEFAULT_LIMITS, tokenBudget: MOST_TOKENS, prefillBudget: MOST_TOKENS };
     const everyExpert = new Set(Array.from({ length: config.experts }, (_, expert) => expert));
     const plan = planKernels({
       config,

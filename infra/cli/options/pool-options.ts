@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { DEFAULT_EXCHANGE } from '../../../gpu-pool/exchange/exchange-options.ts';
 import {
   DEFAULT_LIMITS,
+  defaultTokenBudget,
   type HostOptions,
   KERNEL_CHOICES,
   type KernelChoice,
@@ -36,7 +37,7 @@ export interface PoolFlags {
   readonly slots?: number;
   readonly dtype?: WeightForm;
   readonly kvSlots: number;
-  readonly tokenBudget: number;
+  readonly tokenBudget?: number;
   readonly prefixCacheMib: number;
   readonly kernels: KernelChoice;
   readonly scheduler: SchedulerName;
@@ -102,9 +103,9 @@ export function addPoolOptions(command: Command): Command {
     )
     .option(
       '--token-budget <n>',
-      'tokens per step of one attention instance; the same on all hosts',
+      'tokens per step of one attention instance, fewer of prompts where sequences decode; the same on all hosts ' +
+        `(default: ${DEFAULT_LIMITS.tokenBudget}, and so many for all instances of a host whose experts are elsewhere)`,
       wholeNumber('--token-budget', 1, MOST_TOKENS_PER_STEP),
-      DEFAULT_LIMITS.tokenBudget,
     )
     .option(
       '--prefix-cache-mib <n>',
@@ -127,8 +128,9 @@ export function addPoolOptions(command: Command): Command {
  *   host and do not
  */
 export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
-  const { tokenBudget, kvSlots, slots, monolith = false } = flags;
+  const { kvSlots, slots, monolith = false } = flags;
   const { attention, experts } = role === 'both' ? flags : countedAlone(flags);
+  const tokenBudget = flags.tokenBudget ?? defaultTokenBudget(role, attention === 'auto' ? 1 : attention);
   const model = resolveModel(flags.model, flags.name);
   const { config, folder, name } = model;
   const short = slots !== undefined && experts !== 'auto' && experts * slots < config.experts;
@@ -152,7 +154,7 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
       ...DEFAULT_LIMITS,
       slots: kvSlots,
       tokenBudget,
-      largestChunk: tokenBudget,
+      prefillBudget: Math.min(tokenBudget, DEFAULT_LIMITS.prefillBudget),
       prefixCacheBytes: flags.prefixCacheMib * BYTES_PER_MIB,
     },
   };

@@ -35,7 +35,7 @@ export const DEFAULT_OPTIONS: PeerBenchOptions = {
   agreementPrompts: 8,
   threads: 2,
   // One attention and one expert instance: as many threads as the peer has.
-  janusFlags: ['--experts', '1'],
+  janusFlags: [],
 };
 
 /** Shows that everything works; its figures are not worth keeping. */
