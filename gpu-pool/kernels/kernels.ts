@@ -183,8 +183,6 @@ export interface Kernels {
     weights: number,
     epsilon: number,
   ): void;
-  /** `output = a + b` for `count` floats, a multiple of 4. */
-  add(a: number, b: number, count: number, output: number): void;
   /**
    * The `expertsPerToken` experts with the highest scores of each row, best first, equals by id, and their softmax
    * weights, which sum to one where `normalize` is 1.

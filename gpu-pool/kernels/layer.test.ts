@@ -186,15 +186,6 @@ describe('moveRows', () => {
   });
 });
 
-describe('add', () => {
-  test('adds in place', () => {
-    const [a, b] = [randomNumbers(20, 1), randomNumbers(20, 2)];
-    const place = bed.put(a);
-    kernels.add(place, bed.put(b), 20, place);
-    expect([...memory.floats(place, 20)]).toEqual(addRows([...a], [...b]).map(Math.fround));
-  });
-});
-
 describe('combine', () => {
   test('sums as the exchange does, bit for bit', () => {
     const cases = fc.record({

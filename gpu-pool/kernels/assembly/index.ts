@@ -10,7 +10,7 @@ export { attend } from './attention/attention';
 export { linearFloat } from './linear/linear-float';
 export { gateUp, linear } from './linear/linear';
 export { wideDot } from './linear/codes';
-export { add, rmsNorm, rotate } from './norm';
+export { rmsNorm, rotate } from './norm';
 export { scaleSums, spread } from './linear/products';
 export { quantizePlain, quantizeRows } from './linear/quantize';
 export { chooseExperts, combine, moveRows } from './routing';

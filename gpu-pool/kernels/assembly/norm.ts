@@ -1,14 +1,6 @@
 /* What stands between the matrices: residual additions, RMS norms, rotary position embedding. */
 import { multiplyAdd, sumLanes } from './simd';
 
-/** `output[i] = a[i] + b[i]` for `count` floats, a multiple of 4. `output` may be `a` or `b`. */
-export function add(a: usize, b: usize, count: u32, output: usize): void {
-  const bytes: u32 = 4 * count;
-  for (let at: u32 = 0; at < bytes; at += 16) {
-    v128.store(output + at, f32x4.add(v128.load(a + at), v128.load(b + at)));
-  }
-}
-
 /**
  * `sum = source + addend; output = sum / √(mean(sum²) + epsilon) · weights`, for each row `[H]` of `[rows, H]`.
  * @param addend `[rows, H]`, or 0: nothing is added
@@ -29,7 +21,7 @@ export function rmsNorm(
   for (let row: u32 = 0; row < rows; row++) {
     let normed = source;
     if (addend != 0) {
-      add(source, addend, size, sumOutput);
+      addRow(source, addend, size, sumOutput);
       normed = sumOutput;
       addend += bytes;
     } else if (sumOutput != 0) {
@@ -105,5 +97,13 @@ function normHead(head: usize, headSize: u32, weights: usize, epsilon: f32): voi
   for (let at: u32 = 0; at < 4 * headSize; at += 16) {
     const scaled = f32x4.mul(v128.load(head + at), factor);
     v128.store(head + at, f32x4.mul(scaled, v128.load(weights + at)));
+  }
+}
+
+/** `output[i] = a[i] + b[i]` for `size` floats, a multiple of 4. */
+function addRow(a: usize, b: usize, size: u32, output: usize): void {
+  const bytes: u32 = 4 * size;
+  for (let at: u32 = 0; at < bytes; at += 16) {
+    v128.store(output + at, f32x4.add(v128.load(a + at), v128.load(b + at)));
   }
 }
