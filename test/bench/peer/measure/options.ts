@@ -34,7 +34,7 @@ export const DEFAULT_OPTIONS: PeerBenchOptions = {
   repetitions: 5,
   agreementPrompts: 8,
   threads: 2,
-  // One attention and one expert instance: as many threads as the peer has.
+
   janusFlags: [],
 };
 

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { PACKED_VERSION } from '../../../../gpu-pool/packed/manifest.ts';
 import { packModel } from '../../../../gpu-pool/packed/pack/pack-model.ts';
 
 /** Of the peer's formats too. */
@@ -15,7 +16,7 @@ export async function ensurePackedModel(
   dtype: 'int4' | 'int8',
   log: (line: string) => void,
 ): Promise<string> {
-  const target = `${folder}-${dtype}`;
+  const target = `${folder}-${dtype}-${PACKED_VERSION}`;
   const startedAtMs = performance.now();
   const { kind } = await packModel({
     folder,
