@@ -57,7 +57,7 @@ export class AttentionInstance {
   constructor(
     start: Omit<AttentionWorkerData, 'stepCounter'>,
     sink: EventSink,
-    onLost: (id: string) => void,
+    onLost: (id: string, reason: string) => void,
   ) {
     const data: AttentionWorkerData = { ...start, stepCounter: new SharedArrayBuffer(4) };
     this.id = data.id;
@@ -67,8 +67,12 @@ export class AttentionInstance {
     this.#sink = sink;
     keepTelemetryOff();
     this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), { workerData: data });
+    let reason = 'its thread ended';
     this.ready = new Promise((resolve, reject) => {
-      const fail = (message: string) => reject(new JanusError(`Attention instance ${data.id}: ${message}`));
+      const fail = (message: string) => {
+        reason = message;
+        reject(new JanusError(`Attention instance ${data.id}: ${message}`));
+      };
       this.#worker.on('message', (report: AttentionReport) => {
         if (report.kind === 'failed') {
           fail(report.message);
@@ -81,14 +85,16 @@ export class AttentionInstance {
         resolve();
       });
       this.#worker.once('error', (error) => fail(error.message));
-      this.#worker.once('exit', () => fail('its thread ended while loading.'));
+      this.#worker.once('exit', () =>
+        reject(new JanusError(`Attention instance ${data.id}: its thread ended while loading.`)),
+      );
     });
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         const lost = this.state === 'ready';
         this.state = 'gone';
         this.#failPending();
-        if (lost) onLost(data.id);
+        if (lost) onLost(data.id, reason);
         resolve();
       });
     });

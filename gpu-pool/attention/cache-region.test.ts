@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { CacheRegion } from './cache-region.ts';
+import { CacheRegion, cacheBufferBytes } from './cache-region.ts';
 
 test('buffers do not overlap, and what is given back is used again', () => {
   const buffer = new SharedArrayBuffer(64 * 1_024);
@@ -20,4 +21,36 @@ test('says so when there is no room left, and has room again when something is g
   expect(() => region.allocate(1)).toThrow(/no room/);
   region.free(held[0]!);
   expect(region.allocate(1).length).toBe(1);
+});
+
+test('has room for as many of the largest buffers as were counted on, whatever came and went before', () => {
+  const largest = 16 * 1_024;
+  const count = 3;
+  const requests = fc.array(
+    fc.record({ holder: fc.nat(count - 1), floats: fc.integer({ min: 1, max: largest }) }),
+  );
+  fc.assert(
+    fc.property(requests, (history) => {
+      const region = new CacheRegion(new SharedArrayBuffer(2 ** 20), 64, count * cacheBufferBytes(largest));
+      const held: (Float32Array | undefined)[] = new Array(count).fill(undefined);
+      for (const { holder, floats } of history) {
+        if (held[holder]) region.free(held[holder]);
+        held[holder] = region.allocate(floats);
+      }
+      for (const [holder, buffer] of held.entries()) {
+        if (buffer) region.free(buffer);
+        held[holder] = region.allocate(largest);
+      }
+      const starts = held.map((buffer) => buffer!.byteOffset).sort((a, b) => a - b);
+      expect(starts).toEqual(Array.from({ length: count }, (_, i) => 64 + i * cacheBufferBytes(largest)));
+    }),
+  );
+});
+
+test('does not join blocks across the ends of a region that is no power of two', () => {
+  const region = new CacheRegion(new SharedArrayBuffer(64 * 1_024), 0, 12 * 1_024);
+  const held = [1, 2, 3].map(() => region.allocate(1_024));
+  for (const buffer of held) region.free(buffer);
+  expect(() => region.allocate(4_096)).toThrow(/no room/);
+  expect([region.allocate(2_048).byteOffset, region.allocate(1_024).byteOffset]).toEqual([0, 8 * 1_024]);
 });

@@ -1,36 +1,77 @@
-import { Region } from '../runtime/kernel/region.ts';
+import { JanusError } from '../../shared/errors/janus-error.ts';
 
-/** Buffers are of 2^n floats, at least so many, so that those that are given back fit what is asked for later. */
+/** Buffers are of 2^n floats, at least so many. */
 const SMALLEST_FLOATS = 1_024;
+const BYTES_PER_FLOAT = 4;
+const SMALLEST_BYTES = SMALLEST_FLOATS * BYTES_PER_FLOAT;
 
-/** Memory for the KV cache inside kernel memory, where the kernels read it in place. */
+/** Bytes that a buffer of so many floats takes. */
+export function cacheBufferBytes(floats: number): number {
+  return Math.max(SMALLEST_BYTES, 2 ** Math.ceil(Math.log2(floats)) * BYTES_PER_FLOAT);
+}
+
+/**
+ * Memory for the KV cache inside kernel memory, where the kernels read it in place: a buddy allocator. A buffer that is given
+ * back joins the free one beside it, so that after any history n buffers of the largest size have room in n times its bytes.
+ */
 export class CacheRegion {
   readonly #buffer: ArrayBufferLike;
-  readonly #region: Region;
-  /** Offsets of buffers that were given back, by their length. */
-  readonly #free = new Map<number, number[]>();
+  readonly #base: number;
+  readonly #bytes: number;
+  /** Starts of free blocks by their bytes, counted from the beginning of the region. */
+  readonly #free = new Map<number, Set<number>>();
 
+  /** @param offset a multiple of 4 */
   constructor(buffer: ArrayBufferLike, offset: number, bytes: number) {
     this.#buffer = buffer;
-    this.#region = new Region(offset, bytes);
+    this.#base = offset;
+    this.#bytes = bytes;
+    let size = 2 ** Math.floor(Math.log2(Math.max(1, bytes)));
+    for (let start = 0; size >= SMALLEST_BYTES; size /= 2) {
+      if (start + size > bytes) continue;
+      this.#blocks(size).add(start);
+      start += size;
+    }
   }
 
   /** @throws JanusError when there is no room left */
   allocate(floats: number): Float32Array {
-    const length = classOf(floats);
-    const offset = this.#free.get(length)?.pop() ?? this.#region.allocate(length * 4);
-    return new Float32Array(this.#buffer, offset, floats);
+    const size = cacheBufferBytes(floats);
+    let found = size;
+    while (found <= this.#bytes && this.#blocks(found).size === 0) found *= 2;
+    const [start] = this.#blocks(found);
+    if (start === undefined) {
+      throw new JanusError(
+        `The KV cache's ${this.#bytes} bytes of kernel memory have no room for ${size} more.`,
+      );
+    }
+    this.#blocks(found).delete(start);
+    for (let rest = found / 2; rest >= size; rest /= 2) this.#blocks(rest).add(start + rest);
+    return new Float32Array(this.#buffer, this.#base + start, floats);
   }
 
   /** Takes back what `allocate` gave. */
   free(floats: Float32Array): void {
-    const length = classOf(floats.length);
-    const offsets = this.#free.get(length);
-    if (offsets === undefined) this.#free.set(length, [floats.byteOffset]);
-    else offsets.push(floats.byteOffset);
+    let size = cacheBufferBytes(floats.length);
+    let start = floats.byteOffset - this.#base;
+    for (let buddy = this.#buddyOf(start, size); this.#blocks(size).delete(buddy); ) {
+      start = Math.min(start, buddy);
+      size *= 2;
+      buddy = this.#buddyOf(start, size);
+    }
+    this.#blocks(size).add(start);
   }
-}
 
-function classOf(floats: number): number {
-  return Math.max(SMALLEST_FLOATS, 2 ** Math.ceil(Math.log2(floats)));
+  /** Blocks start at multiples of their size, so that two halves of one differ in one bit. */
+  #buddyOf(start: number, size: number): number {
+    return Math.floor(start / size) % 2 === 0 ? start + size : start - size;
+  }
+
+  #blocks(size: number): Set<number> {
+    const known = this.#free.get(size);
+    if (known !== undefined) return known;
+    const blocks = new Set<number>();
+    this.#free.set(size, blocks);
+    return blocks;
+  }
 }

@@ -7,7 +7,7 @@ import { ExchangeError } from '../exchange/link.ts';
 import { admit } from './admission.ts';
 import { invalidRequest, serverFault, unavailable } from './failure.ts';
 import type { ForwardPass } from './forward-pass.ts';
-import type { KvCache } from './kv-cache.ts';
+import { CacheMemoryError, type KvCache } from './kv-cache.ts';
 import type { PhaseTimes } from './phase-times.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Sequence, SequenceStart } from './sequence.ts';
@@ -130,6 +130,8 @@ export class Engine {
     try {
       await forwardPass.run(running, this.#rows, total);
     } catch (error) {
+      // Only ways to experts fail in ordinary operation.
+      forwardPass.phases.end('exchange');
       this.#failStep(running, error);
       return;
     }
@@ -154,7 +156,11 @@ export class Engine {
       const start = this.#waiting.shift()!;
       const { job } = start;
       const slot = this.#acquire(start);
-      if (slot === undefined) continue;
+      if (slot === 'later') {
+        this.#waiting.unshift(start);
+        return;
+      }
+      if (slot === 'never') continue;
       try {
         const sequence = factory.create({ ...start, slot });
         this.#running = [...this.#running, sequence];
@@ -190,13 +196,15 @@ export class Engine {
     }
   }
 
-  /** A KV slot for a sequence; refuses it where there is no memory for one. */
-  #acquire({ job, promptIds, maxTokens }: WaitingSequence): number | undefined {
+  /** A KV slot for a sequence; where there is no memory for one, it waits for those that run, or is refused if there are none. */
+  #acquire({ job, promptIds, maxTokens }: WaitingSequence): number | 'later' | 'never' {
+    const { cache } = this.#parts;
     try {
-      return this.#parts.cache.acquire(promptIds.length + maxTokens);
+      return cache.acquire(promptIds.length + maxTokens);
     } catch (error) {
+      if (error instanceof CacheMemoryError && cache.inUse > 0) return 'later';
       this.#refuse(job, unavailable(error instanceof Error ? error.message : String(error)));
-      return undefined;
+      return 'never';
     }
   }
 

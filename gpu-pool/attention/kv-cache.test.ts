@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { KvCache } from './kv-cache.ts';
+import { CacheMemoryError, KvCache } from './kv-cache.ts';
 
 const LAYERS = 2;
 const WIDTH = 3;
@@ -53,6 +53,29 @@ describe('slots', () => {
     expect(() => cache.acquire(tokens)).toThrow(JanusError);
     expect(cache.inUse).toBe(0);
   });
+});
+
+test('a slot that finds no memory takes what free slots keep', () => {
+  let left = 2 * LAYERS * 128 * WIDTH;
+  const cache = new KvCache(
+    { slots: 2, layers: LAYERS, kvWidth: WIDTH, contextLength: CONTEXT },
+    (floats) => {
+      if (floats > left) throw new Error('full');
+      left -= floats;
+      return new Float32Array(floats);
+    },
+    (buffer) => {
+      left += buffer.length;
+    },
+  );
+  const [first, second] = [cache.acquire(64), cache.acquire(64)];
+  expect(() => {
+    cache.release(first);
+    cache.acquire(128);
+  }).toThrow(CacheMemoryError);
+  cache.release(second);
+  expect(cache.acquire(128)).toBeGreaterThanOrEqual(0);
+  expect(cache.bytesInUse).toBe(128 * BYTES_PER_TOKEN);
 });
 
 describe('rows', () => {
@@ -205,9 +228,9 @@ describe('memory', () => {
     expect(cache.acquire(150)).toBe(large);
   });
 
-  test('that the machine does not have is an error that says what to lower, and the slot stays free', () => {
+  test('that the machine does not have is an error that says what to do, and the slot stays free', () => {
     const cache = new KvCache({ slots: 1, layers: 1, kvWidth: 2 ** 40, contextLength: 100 });
-    expect(() => cache.acquire(100)).toThrow(/lower the number of slots/);
+    expect(() => cache.acquire(100)).toThrow(/shorten the prompt or lower max_tokens/);
     expect([cache.inUse, cache.bytesInUse]).toEqual([0, 0]);
   });
 });

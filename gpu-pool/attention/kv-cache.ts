@@ -1,5 +1,8 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 
+/** There is no memory for another sequence's keys and values now; there may be when one of those that run has ended. */
+export class CacheMemoryError extends JanusError {}
+
 export interface KvCacheShape {
   /** Largest number of sequences at once. */
   readonly slots: number;
@@ -24,7 +27,7 @@ const BYTES_PER_FLOAT = 4;
  * One step of a sequence: `append` its rows in every layer, read `keys(slot, layer, rows)` there, and `advance` once at
  * the end. A step that is given up and redone before `advance` overwrites its own rows.
  *
- * A slot keeps its buffers when it is released, and replaces them only by larger ones.
+ * A slot keeps its buffers when it is released, and gives them up for larger ones, or where another slot finds no memory.
  */
 export class KvCache {
   readonly shape: KvCacheShape;
@@ -85,7 +88,8 @@ export class KvCache {
    * Takes a slot for a sequence that grows to at most `capacityTokens`, prompt and answer together.
    *
    * @returns the slot, of length 0; -1 if none is free
-   * @throws JanusError if the sequence is longer than the context, or the machine has no memory for it
+   * @throws JanusError if the sequence is longer than the context
+   * @throws CacheMemoryError if there is no memory for it now
    */
   acquire(capacityTokens: number): number {
     if (!(Number.isInteger(capacityTokens) && capacityTokens >= 1 && capacityTokens <= this.#contextLength)) {
@@ -241,25 +245,35 @@ export class KvCache {
   #grow(slot: number, capacityTokens: number): void {
     const tokens = Math.min(Math.ceil(capacityTokens / GRANULE_TOKENS) * GRANULE_TOKENS, this.#contextLength);
     // The old buffers go first, so that at no time more than `maxBytes` are in use.
-    this.#allocated[slot] = 0;
     this.#giveBack(slot);
     try {
-      for (let layer = 0; layer < this.#layers; layer++) {
-        this.#keys[slot].push(this.#allocate(tokens * this.#kvWidth));
-        this.#values[slot].push(this.#allocate(tokens * this.#kvWidth));
+      this.#allocateSlot(slot, tokens);
+    } catch {
+      // What free slots keep for later is needed now.
+      for (let other = 0; other < this.slots; other++) if (this.#capacity[other] === 0) this.#giveBack(other);
+      try {
+        this.#allocateSlot(slot, tokens);
+      } catch (cause) {
+        this.#giveBack(slot);
+        const megabytes = Math.ceil((tokens * this.#bytesPerToken) / 2 ** 20);
+        throw new CacheMemoryError(
+          `No memory for a KV cache of ${megabytes} MiB for one sequence: shorten the prompt or lower max_tokens.`,
+          { cause },
+        );
       }
-    } catch (cause) {
-      this.#giveBack(slot);
-      const megabytes = Math.ceil((tokens * this.#bytesPerToken) / 2 ** 20);
-      throw new JanusError(
-        `No memory for a KV cache of ${megabytes} MiB for one sequence: lower the number of slots or the context length.`,
-        { cause },
-      );
     }
     this.#allocated[slot] = tokens;
   }
 
+  #allocateSlot(slot: number, tokens: number): void {
+    for (let layer = 0; layer < this.#layers; layer++) {
+      this.#keys[slot].push(this.#allocate(tokens * this.#kvWidth));
+      this.#values[slot].push(this.#allocate(tokens * this.#kvWidth));
+    }
+  }
+
   #giveBack(slot: number): void {
+    this.#allocated[slot] = 0;
     for (const buffers of [this.#keys[slot], this.#values[slot]]) {
       for (const buffer of buffers.splice(0)) this.#free(buffer);
     }

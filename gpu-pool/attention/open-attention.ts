@@ -62,13 +62,15 @@ function openTeam(
   if (experts.kind !== 'local' || team.helpers === 0) return Team.alone(run);
   const memory = openHostMemory(experts.shared);
   const { firstInstance } = experts.shared;
+  const helpers = Array.from({ length: team.helpers }, (_, helper) => firstInstance + helper);
   return new Team({
     board: new TeamBoard(team.boards[computes!.board]),
     run,
     helpers: team.helpers,
     wake: () => {
-      for (let helper = 0; helper < team.helpers; helper++) memory.ring(firstInstance + helper);
+      for (const helper of helpers) memory.ring(helper);
     },
     spinMs: team.spinMs,
+    isHelperLost: () => helpers.some((helper) => !memory.isAlive(helper)),
   });
 }

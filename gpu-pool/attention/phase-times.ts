@@ -1,6 +1,6 @@
 /** Parts of one step of an attention instance, in the order in which they come. */
 export const PHASES = [
-  /** Since the step before: commands are taken, sequences admitted, and rows given to them. */
+  /** Since the step before: commands are taken, sequences admitted, the host's other instances waited for, and rows given out. */
   'plan',
   'embed',
   'pre',

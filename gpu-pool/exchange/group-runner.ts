@@ -36,13 +36,8 @@ export class GroupRunner {
    */
   runShare(lane: Lane, index: number, instance: number, request: number): number {
     const first = lane.groups.instanceStart[instance]!;
-    const groups = groupsOf(lane, instance);
     let taken = 0;
-    for (
-      let group = lane.takeGroup(index, request, groups);
-      group >= 0;
-      group = lane.takeGroup(index, request, groups)
-    ) {
+    for (let group = lane.takeGroup(index, request); group >= 0; group = lane.takeGroup(index, request)) {
       let failure: string | undefined;
       try {
         this.#runGroup(lane, first + group);

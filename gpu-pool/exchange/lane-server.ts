@@ -6,7 +6,7 @@ import type { Lane } from './lane.ts';
 const IDLE_WAIT_MS = 1_000;
 
 export interface LaneServerOptions {
-  /** Called while no layer step waits: what else the thread can do for its host. */
+  /** Called after each look at the lanes: what else the thread can do for its host. */
   readonly help?: () => void;
   /** Time to look for the next ring before the thread is put to sleep; 0 where there are more threads than processors. */
   readonly spinMs?: number;

@@ -49,7 +49,6 @@ describe('a lane', () => {
     sender.ask(0, 1);
     const request = instance.request(0);
     instance.answer(0, request);
-    instance.answerFailed(0, request, 'too late');
     expect([sender.owes(0), sender.outcome(0)]).toEqual([false, Outcome.done]);
     sender.ask(0, 1);
     instance.answer(0, request);
@@ -84,15 +83,20 @@ describe('a lane', () => {
   });
 
   test('keeps apart what two instances failed with', () => {
+    const fail = (lane: Lane, index: number, message: string): void => {
+      const request = lane.request(index);
+      lane.takeGroup(index, request);
+      lane.finishGroup(index, request, message);
+    };
     const { sender, instance } = openBoth();
     sender.ask(0, 1);
     sender.ask(1, 1);
-    instance.answerFailed(0, instance.request(0), 'a longer message – with a dash');
-    instance.answerFailed(1, instance.request(1), 'short');
+    fail(instance, 0, 'a longer message – with a dash');
+    fail(instance, 1, 'short');
     expect([sender.failure(0), sender.failure(1)]).toEqual(['a longer message – with a dash', 'short']);
     expect(sender.outcome(1)).toBe(Outcome.failed);
     sender.ask(0, 1);
-    instance.answerFailed(0, instance.request(0), 'x'.repeat(10_000));
+    fail(instance, 0, 'x'.repeat(10_000));
     expect(sender.failure(0)).toMatch(/^x{100,1000}$/);
     expect(sender.failure(1)).toBe('short');
   });
@@ -122,27 +126,26 @@ describe('a lane', () => {
     const { sender, instance } = openBoth();
     sender.ask(0, 3);
     const request = sender.request(0);
-    const taken = [sender.takeGroup(0, request, 3), instance.takeGroup(0, request, 3)];
-    expect([...taken, sender.takeGroup(0, request, 3), instance.takeGroup(0, request, 3)]).toEqual([
-      0, 1, 2, -1,
-    ]);
+    const taken = [sender.takeGroup(0, request), instance.takeGroup(0, request)];
+    expect([...taken, sender.takeGroup(0, request), instance.takeGroup(0, request)]).toEqual([2, 1, 0, -1]);
     instance.finishGroup(0, request);
     sender.finishGroup(0, request);
     expect(sender.owes(0)).toBe(true);
     instance.finishGroup(0, request);
     expect([sender.owes(0), sender.outcome(0)]).toEqual([false, Outcome.done]);
-    // Who comes late with the number of an old request gets nothing of the next.
+    // Who comes late with the number of an old request gets nothing of the next, before it is asked and after.
+    expect(instance.takeGroup(0, request)).toBe(-1);
     sender.ask(0, 2);
-    expect(instance.takeGroup(0, request, 3)).toBe(-1);
-    expect(instance.takeGroup(0, instance.request(0), 2)).toBe(0);
+    expect(instance.takeGroup(0, request)).toBe(-1);
+    expect(instance.takeGroup(0, instance.request(0))).toBe(1);
   });
 
   test('a share of which one group failed fails when its last group is done, with the first message', () => {
     const { sender, instance } = openBoth();
     sender.ask(1, 2);
     const request = instance.request(1);
-    instance.takeGroup(1, request, 2);
-    sender.takeGroup(1, request, 2);
+    instance.takeGroup(1, request);
+    sender.takeGroup(1, request);
     instance.finishGroup(1, request, 'no such expert');
     expect(sender.owes(1)).toBe(true);
     sender.finishGroup(1, request, 'neither');
@@ -152,7 +155,7 @@ describe('a lane', () => {
       'no such expert',
     ]);
     sender.ask(1, 1);
-    sender.takeGroup(1, sender.request(1), 1);
+    sender.takeGroup(1, sender.request(1));
     sender.finishGroup(1, sender.request(1));
     expect(sender.outcome(1)).toBe(Outcome.done);
   });

@@ -2,6 +2,7 @@ import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
 import { allocateRowGroups, type RowGroupViews } from '../../shared/scheduler/row-groups.ts';
+import { readFixedText, writeFixedText } from '../../shared/text/fixed-text.ts';
 
 /** A cache line: each array, and the words of each expert instance, start on one of their own. */
 const LINE_BYTES = 64;
@@ -20,8 +21,8 @@ const ASKED = 0;
 const ANSWERED = 1;
 const OUTCOME = 2;
 const HELD_VERSION = 3;
-/** Low bits of the request's number, and the group of the share that is handed out next. */
-const NEXT_GROUP = 4;
+/** Low bits of the request's number, and how many groups of the share are still to be handed out. */
+const GROUPS_LEFT = 4;
 const UNFINISHED_GROUPS = 5;
 const SHARE_FAILED = 6;
 const GROUP_BITS = 12;
@@ -56,8 +57,8 @@ export interface LaneOptions {
  * back in place.
  *
  * Requests to each instance are numbered. While the number that was asked differs from the number that was answered, the
- * instance owes its share, and it alone may write to its part of `outputs`; the sender asks it again only when it owes
- * nothing. So a late share can never fall into a later step, and the numbers may wrap round. Only these words are atomic:
+ * instance owes its share, and only it, and the sender itself, may write to its part of `outputs`; the sender asks it again only
+ * when it owes nothing. So a late share can never fall into a later step, and the numbers may wrap round. Only these words are atomic:
  * the arrays are ordered by them, written before the store and read after the load.
  *
  * The groups of a share are handed out one by one, so that a sender whose thread has nothing else to do can compute some of
@@ -161,18 +162,21 @@ export class Lane implements LayerStep {
     const request = this.request(index) + 1;
     this.#control[this.#word(index, SHARE_FAILED)] = 0;
     Atomics.store(this.#control, this.#word(index, UNFINISHED_GROUPS), groups);
-    Atomics.store(this.#control, this.#word(index, NEXT_GROUP), request << GROUP_BITS);
+    Atomics.store(this.#control, this.#word(index, GROUPS_LEFT), (request << GROUP_BITS) | groups);
     Atomics.add(this.#control, this.#word(index, ASKED), 1);
   }
 
-  /** Takes the next of the `groups` groups of a share; returns its position in the share, or -1 where all are taken. */
-  takeGroup(index: number, request: number, groups: number): number {
-    const word = this.#word(index, NEXT_GROUP);
+  /**
+   * Takes a group of a share, the last one first; returns its position in the share, or -1 where all are taken or the request is
+   * over. Who comes late may see the groups of the next request already, so how many are left is read where they are counted.
+   */
+  takeGroup(index: number, request: number): number {
+    const word = this.#word(index, GROUPS_LEFT);
     for (;;) {
       const seen = Atomics.load(this.#control, word);
-      const group = seen & GROUP_MASK;
-      if (group >= groups || seen - group !== request << GROUP_BITS) return -1;
-      if (Atomics.compareExchange(this.#control, word, seen, seen + 1) === seen) return group;
+      const left = seen & GROUP_MASK;
+      if (left === 0 || seen - left !== request << GROUP_BITS) return -1;
+      if (Atomics.compareExchange(this.#control, word, seen, seen - 1) === seen) return left - 1;
     }
   }
 
@@ -182,7 +186,7 @@ export class Lane implements LayerStep {
    */
   finishGroup(index: number, request: number, failure?: string): void {
     if (failure !== undefined && Atomics.exchange(this.#control, this.#word(index, SHARE_FAILED), 1) === 0) {
-      this.#writeFailure(index, failure);
+      writeFixedText(this.#failureText(index), failure);
     }
     if (Atomics.sub(this.#control, this.#word(index, UNFINISHED_GROUPS), 1) !== 1) return;
     const failed = Atomics.load(this.#control, this.#word(index, SHARE_FAILED)) !== 0;
@@ -220,17 +224,8 @@ export class Lane implements LayerStep {
     this.#close(index, request, Outcome.stale);
   }
 
-  /** Instance: says that its share could not be computed. */
-  answerFailed(index: number, request: number, message: string): void {
-    if (!this.#isOpen(index, request)) return;
-    this.#writeFailure(index, message);
-    this.#close(index, request, Outcome.failed);
-  }
-
-  #writeFailure(index: number, message: string): void {
-    const text = this.#failures.subarray(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
-    text.fill(0);
-    text.set(new TextEncoder().encode(message).subarray(0, FAILURE_TEXT_BYTES));
+  #failureText(index: number): Uint8Array {
+    return this.#failures.subarray(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
   }
 
   #isOpen(index: number, request: number): boolean {
@@ -261,9 +256,7 @@ export class Lane implements LayerStep {
 
   /** Sender: message of an instance whose outcome is `failed`. */
   failure(index: number): string {
-    const text = this.#failures.slice(index * FAILURE_TEXT_BYTES, (index + 1) * FAILURE_TEXT_BYTES);
-    const end = text.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+    return readFixedText(this.#failureText(index));
   }
 
   /** Makes the sender look again at what was answered, and at who is alive. */

@@ -48,7 +48,7 @@ export class ExpertInstance {
     placement: Placement,
     model: ModelSource,
     shared: SharedExchange,
-    onLost: (instance: number) => void,
+    onLost: (instance: number, reason: string) => void,
     kernels?: { readonly source: KernelSource; readonly team: TeamSource },
   ) {
     this.id = id;
@@ -65,20 +65,24 @@ export class ExpertInstance {
     };
     keepTelemetryOff();
     this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), { workerData: data });
+    let reason = 'its thread ended';
     this.ready = new Promise((resolve, reject) => {
-      this.#worker.once('message', (message: ExpertWorkerMessage) => {
-        if (message.kind === 'failed')
-          return reject(new JanusError(`Expert instance ${id}: ${message.message}`));
+      const fail = (message: string) => {
+        reason = message;
+        reject(new JanusError(`Expert instance ${id}: ${message}`));
+      };
+      this.#worker.on('message', (message: ExpertWorkerMessage) => {
+        if (message.kind === 'failed') return fail(message.message);
         this.state = 'ready';
         resolve();
       });
-      this.#worker.once('error', reject);
+      this.#worker.once('error', (error) => fail(error.message));
       this.#worker.once('exit', () => reject(new JanusError(`Expert instance ${id} ended while loading.`)));
     });
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         this.#release();
-        if (this.state === 'ready') onLost(id);
+        if (this.state === 'ready') onLost(id, reason);
         this.state = 'gone';
         resolve();
       });

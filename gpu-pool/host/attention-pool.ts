@@ -30,7 +30,7 @@ export interface AttentionPoolOptions {
   readonly experts: (index: number) => ExpertSource;
   /** Null where ONNX Runtime computes everything. */
   readonly kernels: KernelPlan | null;
-  readonly onLost: (instance: string, index: number) => void;
+  readonly onLost: (instance: string, index: number, reason: string) => void;
 }
 
 /** Time that a draining pool lets its sequences finish. */
@@ -67,7 +67,7 @@ export class AttentionPool {
       return new AttentionInstance(
         data,
         (events) => writer.write(events),
-        (id) => options.onLost(id, index),
+        (id, reason) => options.onLost(id, index, reason),
       );
     });
     const pool = new AttentionPool(options, instances);

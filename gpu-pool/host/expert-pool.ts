@@ -30,7 +30,7 @@ export class ExpertPool {
     model: ModelSource,
     shape: LaneOptions['shape'],
     senders: number,
-    onLost: (instance: number) => void,
+    onLost: (instance: number, reason: string) => void,
     kernels: KernelPlan | null = null,
   ): Promise<ExpertPool> {
     const ids = placement.instances

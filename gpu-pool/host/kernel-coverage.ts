@@ -1,14 +1,14 @@
+import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Provider } from '../../shared/sizing/choose-instances.ts';
+import { cacheBufferBytes } from '../attention/cache-region.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
-import { type Kernels, kernelSupport, loadKernels } from '../kernels/kernels.ts';
-import {
-  type AttentionSizes,
-  cacheBytesPerToken,
-  kernelsFit,
-  layOutAttention,
-} from '../runtime/kernel/attention-layout.ts';
-import { isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
+import { kernelsRun } from '../kernels/kernel-support.ts';
+import { attentionScratchBytes, type Kernels, loadKernels } from '../kernels/kernels.ts';
+import { type AttentionSizes, kernelsFit, layOutAttention } from '../runtime/kernel/attention-layout.ts';
+import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
+import type { KernelReach } from '../runtime/kernel/kernel-source.ts';
+import { allocateProducts, productsAreExact } from '../runtime/kernel/quantized-products.ts';
 import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
@@ -46,15 +46,15 @@ export function coverKernels(demand: CoverageDemand): KernelCoverage {
     attentionLimit: Number.POSITIVE_INFINITY,
   } as const;
   if (choice === 'onnx' || kernelObstacle(config, formats) !== null) return none;
-  const mostBits = mostBitsOf(choice, loadKernels(new KernelMemory(1).memory));
+  const reach = reachOf(choice, loadKernels(new KernelMemory(1).memory));
   const most = expertFormat(formats, config.layers - 1);
-  const experts = isKernelFormat(most, mostBits) ? 'kernels' : 'onnx-runtime';
-  const sizes = attentionSizes(demand, mostBits);
+  const experts = isKernelFormat(most, reach) ? 'kernels' : 'onnx-runtime';
+  const sizes = attentionSizes(demand, reach);
   if (sizes === null) return { ...none, experts };
   return {
     experts,
     attention: 'kernels',
-    attentionLimit: attentionInstancesThatFit(demand, sizes, mostBits),
+    attentionLimit: attentionInstancesThatFit(demand, sizes, reach),
   };
 }
 
@@ -64,43 +64,73 @@ export function kernelObstacle(config: ModelConfig, formats: WeightFormats): str
   if (all.every(({ form }) => form === 'f32')) {
     return 'f32 weights are computed by ONNX Runtime; choose --dtype int8 or int4';
   }
-  if (kernelSupport() === 'none') return 'this machine or Node has no relaxed SIMD';
+  if (!kernelsRun()) return 'this machine or Node has no relaxed SIMD';
   return kernelsFit(config)
     ? null
     : "the model's sizes are no multiples of 8, or its heads no multiples of 16";
 }
 
 /**
- * Without AVX-VNNI the kernels take an int8 code in two halves, and ONNX Runtime is faster from two rows on; int4 they
- * multiply about as fast as it for many rows, and nearly twice as fast for one.
+ * Without AVX-VNNI the kernels take an int8 code in two halves, and ONNX Runtime's product of blocks is faster from two rows on, but
+ * not faster than its product of bytes. int4 they multiply about as fast as it for many rows, and nearly twice as fast for one.
  */
-export function mostBitsOf(choice: KernelChoice, { wideDot }: Kernels): 4 | 8 {
-  return choice === 'wasm' || wideDot.value === 1 ? 8 : 4;
+export function reachOf(choice: KernelChoice, { wideDot }: Kernels): KernelReach {
+  if (choice === 'wasm' || wideDot.value === 1) return 'int8';
+  return productsAreExact() ? 'bytes' : 'int4';
 }
 
 /** What an attention instance's memory depends on; null where ONNX Runtime computes attention. */
 export function attentionSizes(
   { formats, attentionRows, slots }: Omit<CoverageDemand, 'choice'>,
-  mostBits: 4 | 8,
+  reach: KernelReach,
 ): AttentionSizes | null {
   const { attention, head } = formats;
-  return isKernelFormat(attention, mostBits) && isKernelFormat(head, mostBits)
+  return isKernelFormat(attention, reach) && isKernelFormat(head, reach)
     ? { maxRows: attentionRows, slots, attention, head }
     : null;
 }
 
 /** How often weights, buffers and the KV cache of one sequence of full length fit beside all experts. */
 function attentionInstancesThatFit(
-  { config, formats }: CoverageDemand,
+  { config, formats, attentionRows }: CoverageDemand,
   sizes: AttentionSizes,
-  mostBits: 4 | 8,
+  reach: KernelReach,
 ): number {
   let expertBytes = 0;
   for (let layer = 0; layer < config.layers; layer++) {
-    expertBytes += config.experts * kernelExpertBytes(config, expertFormat(formats, layer), mostBits);
+    expertBytes += config.experts * kernelExpertBytes(config, expertFormat(formats, layer), reach);
   }
   const region = new Region();
   layOutAttention(config, sizes, region);
-  const cacheBytes = config.contextLength * cacheBytesPerToken(config);
-  return Math.max(0, Math.floor((KERNEL_MEMORY_BYTES - expertBytes) / (region.usedBytes + cacheBytes)));
+  const perThread = scratchBytes(config, attentionRows) + productBytes(config, attentionRows);
+  const each = region.usedBytes + fullCacheBytes(config) + perThread;
+  // Expert instances are at most as many as processors, where nobody asks for more.
+  const left = KERNEL_MEMORY_BYTES - expertBytes - availableParallelism() * perThread;
+  return Math.max(0, Math.floor(left / each));
+}
+
+/** Memory of a thread that computes up to so many rows at once. */
+export function scratchBytes(config: ModelConfig, rows: number): number {
+  const region = new Region();
+  expertScratch(config, rows, region);
+  const { contextLength, attentionHeads, keyValueHeads, headSize } = config;
+  return Math.max(
+    region.usedBytes,
+    attentionScratchBytes(contextLength, attentionHeads, keyValueHeads, headSize),
+  );
+}
+
+function productBytes(config: ModelConfig, rows: number): number {
+  const region = new Region();
+  allocateProducts(region, widestInput(config), rows);
+  return region.usedBytes;
+}
+
+/** Inputs of the widest matrix. */
+export const widestInput = ({ hiddenSize, expertSize, attentionHeads, headSize }: ModelConfig): number =>
+  Math.max(hiddenSize, expertSize, attentionHeads * headSize);
+
+/** Room for the KV cache of one sequence that fills the context. */
+export function fullCacheBytes({ layers, keyValueHeads, headSize, contextLength }: ModelConfig): number {
+  return 2 * layers * cacheBufferBytes(contextLength * keyValueHeads * headSize);
 }

@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest';
+import { KernelMemory } from '../kernels/kernel-memory.ts';
+import { loadKernels } from '../kernels/kernels.ts';
+import { packedFormats } from '../packed/packed-formats.ts';
+import { productsAreExact } from '../runtime/kernel/quantized-products.ts';
 import { tinyConfig } from '../runtime/testing/tiny-model.ts';
 import { weightFormats } from '../runtime/weights.ts';
+import { reachOf } from './kernel-coverage.ts';
 import { type KernelDemand, planKernels } from './kernel-plan.ts';
 
 const config = {
@@ -38,6 +43,16 @@ test('gives every expert, thread and attention instance a place of its own', () 
   expect(new Set(starts).size).toBe(starts.length);
   const ends = attention.map(({ computes }) => computes!.cacheOffset + computes!.cacheBytes);
   expect(Math.max(...ends)).toBeLessThanOrEqual(source.memory.buffer.byteLength);
+});
+
+test('takes 8-bit codes of one scale per row wherever products of bytes are exact, others only where they are faster', () => {
+  const settings = { dtype: 'int8', blockSize: 32 } as const;
+  const bytes = planKernels({ ...demand, formats: packedFormats({ ...settings, uniform: true }) });
+  const places = bytes === null ? [] : [...new Int32Array(bytes.expert(0).source.experts)];
+  expect(places.filter((offset) => offset !== 0).length).toBe(productsAreExact() ? 3 : 0);
+  const reach = reachOf('auto', loadKernels(new KernelMemory(1).memory));
+  const blocks = planKernels({ ...demand, formats: packedFormats({ ...settings, uniform: false }) });
+  expect(blocks !== null).toBe(reach === 'int8');
 });
 
 test('leaves to ONNX Runtime what the kernels cannot compute, and says why where they were asked for', () => {

@@ -4,16 +4,13 @@ import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
-import { attentionScratchBytes, compileKernels, loadKernels } from '../kernels/kernels.ts';
-import {
-  type AttentionSizes,
-  cacheBytesPerToken,
-  layOutAttention,
-} from '../runtime/kernel/attention-layout.ts';
-import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
-import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
+import { compileKernels, loadKernels } from '../kernels/kernels.ts';
+import { type AttentionSizes, layOutAttention } from '../runtime/kernel/attention-layout.ts';
+import { isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
+import type { KernelReach, KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import {
   allocateProducts,
+  isSpreadable,
   type ProductScratch,
   productsAreExact,
 } from '../runtime/kernel/quantized-products.ts';
@@ -21,9 +18,16 @@ import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
 import { TeamBoard } from '../team/team-board.ts';
-import type { Host } from './host.ts';
-import type { KernelChoice } from './host-options.ts';
-import { attentionSizes, KERNEL_MEMORY_BYTES, kernelObstacle, mostBitsOf } from './kernel-coverage.ts';
+import type { HostOptions, KernelChoice } from './host-options.ts';
+import {
+  attentionSizes,
+  fullCacheBytes,
+  KERNEL_MEMORY_BYTES,
+  kernelObstacle,
+  reachOf,
+  scratchBytes,
+  widestInput,
+} from './kernel-coverage.ts';
 
 /** What a host's instances are to find in kernel memory. */
 export interface HostKernels {
@@ -33,9 +37,17 @@ export interface HostKernels {
   readonly attentionInstances?: number;
 }
 
-/** Plans the kernel memory of `host`. @throws JanusError where kernels were asked for that are not possible */
+/** What is asked of a host. */
+export interface PlannedHost {
+  readonly id: string;
+  readonly options: Pick<HostOptions, 'kernels' | 'limits'>;
+  readonly config: ModelConfig;
+  readonly formats: WeightFormats;
+}
+
+/** Plans the kernel memory of a host. @throws JanusError where kernels were asked for that are not possible */
 export function planHostKernels(
-  { id, options, config, formats }: Host,
+  { id, options, config, formats }: PlannedHost,
   { placement, expertRows, attentionInstances = 0 }: HostKernels,
 ): KernelPlan | null {
   const own = placement?.instances.filter(({ host }) => host === id) ?? [];
@@ -99,16 +111,14 @@ function layOut(demand: KernelDemand): KernelPlan | null {
   const { config, formats, expertInstances, attentionInstances } = demand;
   const memory = new KernelMemory();
   const module = compileKernels();
-  const mostBits = mostBitsOf(demand.choice, loadKernels(memory.memory, module));
+  const reach = reachOf(demand.choice, loadKernels(memory.memory, module));
   const forms = Object.values(formats as unknown as Record<string, MatrixFormat>);
-  if (!forms.some((format) => isKernelFormat(format, mostBits))) return null;
-  const experts = placeExperts(demand, mostBits, memory);
-  const scratchBytes = bytesOfScratch(demand);
-  const scratch = Array.from({ length: expertInstances + attentionInstances }, () =>
-    memory.allocate(scratchBytes),
-  );
+  if (!forms.some((format) => isKernelFormat(format, reach))) return null;
+  const experts = placeExperts(demand, reach, memory);
+  const bytes = scratchBytes(config, demand.expertRows);
+  const scratch = Array.from({ length: expertInstances + attentionInstances }, () => memory.allocate(bytes));
   const products = scratch.map(() => placeProducts(demand, memory));
-  const sizes = attentionSizes(demand, mostBits);
+  const sizes = attentionSizes(demand, reach);
   const regions = sizes === null ? [] : placeAttention(config, sizes, attentionInstances, memory);
   const processors = availableParallelism();
   const team: TeamSource = {
@@ -122,7 +132,7 @@ function layOut(demand: KernelDemand): KernelPlan | null {
     experts,
     scratch: scratch[thread]!,
     products: products[thread]!,
-    mostBits,
+    reach,
     maxRows: demand.expertRows,
   });
   return {
@@ -138,36 +148,26 @@ function layOut(demand: KernelDemand): KernelPlan | null {
 /** Gives each expert of the host a place, once however many of its instances hold it. */
 function placeExperts(
   { config, formats, experts }: KernelDemand,
-  mostBits: 4 | 8,
+  reach: KernelReach,
   memory: KernelMemory,
 ): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(4 * config.layers * config.experts);
   const offsets = new Int32Array(buffer);
   for (const [layer, held] of experts.entries()) {
-    const bytes = kernelExpertBytes(config, expertFormat(formats, layer), mostBits);
+    const bytes = kernelExpertBytes(config, expertFormat(formats, layer), reach);
     if (bytes === 0) continue;
     for (const expert of held) offsets[layer * config.experts + expert] = memory.allocate(bytes);
   }
   return buffer;
 }
 
-function bytesOfScratch({ config, expertRows }: KernelDemand): number {
-  const region = new Region();
-  expertScratch(config, expertRows, region);
-  const { contextLength, attentionHeads, keyValueHeads, headSize } = config;
-  const bytesForAttention = attentionScratchBytes(contextLength, attentionHeads, keyValueHeads, headSize);
-  return Math.max(region.usedBytes, bytesForAttention);
-}
-
 /** Memory of a thread for products by ONNX Runtime, where these are exact and it may be used. */
-function placeProducts(
-  { config, expertRows, attentionRows, slots }: KernelDemand,
-  memory: KernelMemory,
-): ProductScratch | null {
+function placeProducts(demand: KernelDemand, memory: KernelMemory): ProductScratch | null {
   if (!productsAreExact()) return null;
-  const { hiddenSize, expertSize, attentionHeads, headSize } = config;
-  const widest = Math.max(hiddenSize, expertSize, attentionHeads * headSize);
-  return allocateProducts(memory, widest, Math.max(expertRows, attentionRows, slots));
+  const formats = Object.values(demand.formats as unknown as Record<string, MatrixFormat>);
+  if (!formats.some((format) => format.form === 'blocks' && isSpreadable(format))) return null;
+  const { config, expertRows, attentionRows, slots } = demand;
+  return allocateProducts(memory, widestInput(config), Math.max(expertRows, attentionRows, slots));
 }
 
 /** Weights and buffers of each attention instance, and an equal share of what is left for its KV cache. */
@@ -176,9 +176,15 @@ function placeAttention(config: ModelConfig, sizes: AttentionSizes, instances: n
   layOutAttention(config, sizes, counted);
   const bytes = counted.usedBytes;
   const offsets = Array.from({ length: instances }, () => memory.allocate(bytes));
-  // Its buffers are powers of two: twice its size is always enough.
-  const wanted = 2 * sizes.slots * config.contextLength * cacheBytesPerToken(config);
   const left = Math.floor((KERNEL_MEMORY_BYTES - memory.allocatedBytes) / instances / 2 ** 16 - 1) * 2 ** 16;
-  const cacheBytes = Math.min(wanted, left);
+  const ofOne = fullCacheBytes(config);
+  if (left < ofOne) {
+    throw new JanusError(
+      `Beside experts and weights, kernel memory has no room for the KV cache of one sequence of ${config.contextLength} ` +
+        `tokens (${Math.ceil(ofOne / 2 ** 20)} MiB) per attention instance: lower --attention or --token-budget, spread the ` +
+        'experts over more hosts, or choose --kernels onnx.',
+    );
+  }
+  const cacheBytes = Math.min(sizes.slots * ofOne, left);
   return offsets.map((offset) => ({ offset, bytes, cacheOffset: memory.allocate(cacheBytes), cacheBytes }));
 }

@@ -26,9 +26,9 @@ export async function startAttentionPool(
     traceShape: config,
     experts,
     kernels: settings.kernels ?? null,
-    onLost: (id, index) => {
+    onLost: (id, index, reason) => {
       settings.onLost?.(index);
-      host.log(`attention instance ${id} ended unexpectedly`);
+      host.log(`attention instance ${id} ended unexpectedly: ${reason}`);
     },
   });
   await host.announce();

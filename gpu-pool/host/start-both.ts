@@ -78,7 +78,7 @@ async function startExpertPool(
     options.model,
     shape,
     options.attentionInstances,
-    (instance) => host.log(`expert instance ${instance} ended unexpectedly`),
+    (instance, reason) => host.log(`expert instance ${instance} ended unexpectedly: ${reason}`),
     kernels,
   );
   return host.experts;

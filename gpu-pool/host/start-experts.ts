@@ -91,9 +91,10 @@ function loadGate(host: Host): GateModel {
   }
 }
 
-/** Loads this host's share of `placement` and answers frames under it; returns how to stop. */
+/** Loads this host's share of `placement` and answers frames under it; returns how to stop. Nothing is left of what fails. */
 async function servePlacement(host: Host, placement: Placement): Promise<() => Promise<void>> {
   const { config, options } = host;
+  await using parts = new AsyncDisposableStack();
   const shape: LayerStepShape = {
     maxRows: EXCHANGE_ROW_LIMIT,
     hiddenSize: config.hiddenSize,
@@ -108,10 +109,14 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     options.model,
     shape,
     lanes,
-    (instance) => host.log(`expert instance ${instance} ended unexpectedly`),
+    (instance, reason) => host.log(`expert instance ${instance} ended unexpectedly: ${reason}`),
     kernels,
   );
   host.experts = pool;
+  parts.defer(async () => {
+    host.experts = undefined;
+    await pool.stop();
+  });
   const gate = options.gate === 'experts' ? loadGate(host) : undefined;
   const instances = pool.shared.lanes.map(
     (_, lane) =>
@@ -133,6 +138,11 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     instances,
     placementVersion: placement.version,
   });
+  const sockets = await listen(host, placement, shape, server);
+  parts.defer(async () => {
+    host.address = null;
+    await sockets.close();
+  });
   const endpoint = new RedisEndpoint({
     host: host.id,
     model: options.model.name,
@@ -141,13 +151,9 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     receiver: host.redis.duplicate(),
     sender: host.redis,
   });
-  const sockets = await listen(host, placement, shape, server);
+  parts.defer(() => endpoint.close());
   await host.announce();
   host.log(`expert instances ${pool.instances.map((instance) => instance.id).join(', ')} are ready`);
-  return async () => {
-    await Promise.all([endpoint.close(), sockets.close()]);
-    await pool.stop();
-    host.address = null;
-    host.experts = undefined;
-  };
+  const serving = parts.move();
+  return () => serving.disposeAsync();
 }

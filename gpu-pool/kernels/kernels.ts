@@ -13,7 +13,7 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 export interface Kernels {
   /**
    * 1 where `linear` and `gateUp` sum four products at a time, which is faster on x86 with AVX-VNNI and wrong for int8
-   * elsewhere. Found out at loading; results are the same either way, so it is there for tests only.
+   * elsewhere. Found out at loading; results are the same either way. Only tests write to it.
    */
   readonly wideDot: { value: number };
   /**
@@ -44,10 +44,11 @@ export interface Kernels {
     target: number,
   ): void;
   /**
-   * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix in layout tile8 as signed bytes in units of their rows' scales:
-   * `[inputs padded to whole blocks, stride]`, the first tile in the first 8 columns.
+   * Writes tiles `[tileBegin, tileEnd)` of a matrix in layout tile8 as signed bytes in units of their rows' scales:
+   * `[inputs padded to whole blocks, stride]`, the first tile in the first 8 columns. 8-bit codes must be `perRow`.
    */
   spread(
+    bits: number,
     weights: number,
     inputSize: number,
     blockSize: number,
@@ -291,33 +292,4 @@ export function loadKernels(memory: WebAssembly.Memory, module = compileKernels(
       { cause: error },
     );
   }
-}
-
-/** Whether this machine and this Node can run the kernels. */
-export type KernelSupport = 'all' | 'none';
-
-/*
- * (func (export "dot") (param $activation i32) (param $code i32) (result i32)
- *   (i16x8.extract_lane_s 0 (i16x8.relaxed_dot_i8x16_i7x16_s
- *     (i8x16.splat (local.get $activation)) (i8x16.splat (local.get $code)))))
- */
-const DOT_MODULE = Uint8Array.of(
-  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-  ...[0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f],
-  ...[0x03, 0x02, 0x01, 0x00],
-  ...[0x07, 0x07, 0x01, 0x03, 0x64, 0x6f, 0x74, 0x00, 0x00],
-  ...[0x0a, 0x12, 0x01, 0x10, 0x00, 0x20, 0x00, 0xfd, 0x0f, 0x20, 0x01, 0xfd, 0x0f],
-  ...[0xfd, 0x92, 0x02, 0xfd, 0x18, 0x00, 0x0b],
-);
-
-/**
- * Tries the dot product of bytes that the kernels are made of. All processors agree on what it does with the 4-bit codes
- * that the kernels give it (8-bit codes are taken in halves), so what can be missing is relaxed SIMD altogether.
- */
-export function kernelSupport(): KernelSupport {
-  if (!WebAssembly.validate(DOT_MODULE)) return 'none';
-  const { dot } = new WebAssembly.Instance(new WebAssembly.Module(DOT_MODULE)).exports as {
-    dot(activation: number, code: number): number;
-  };
-  return [-127, 127].every((activation) => dot(activation, 15) === 2 * activation * 15) ? 'all' : 'none';
 }

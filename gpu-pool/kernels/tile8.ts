@@ -27,6 +27,8 @@ const ROW_SCALES_BYTES = 4 * TILE_ROWS;
 
 /** The block sizes that the layout knows: whole steps of the kernels, which take 32 inputs at a time. */
 const BLOCK_SIZES: readonly number[] = [32, 64, 128];
+/** To which inputs are padded at most. */
+export const LARGEST_BLOCK = 128;
 
 /**
  * Bytes of a matrix `[outputSize, inputSize]` in layout tile8.

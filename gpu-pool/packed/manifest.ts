@@ -37,6 +37,7 @@ const partFormat = z.union([
     bits: z.union([z.literal(4), z.literal(8)]),
     blockSize: z.literal(BLOCK_SIZES),
     zeroPoints: z.boolean(),
+    perRow: z.boolean().optional(),
   }),
 ]);
 const part = z.object({

@@ -14,12 +14,21 @@ export interface PackSettings {
   readonly dtype: PackedDtype;
   /** Weights that share a scale; null where nothing is quantised. */
   readonly blockSize: BlockSize | null;
-  /** True: all large matrices alike; false: those that steer most in a finer form. Only of what is quantised. */
+  /**
+   * True: all large matrices alike, int8 with one scale per row, which is computed faster; false: those that steer most in a finer
+   * form. Only of what is quantised.
+   */
   readonly uniform: boolean;
 }
 
 /** True where the dtype quantises, so that there is a block size. */
 export const isQuantized = (dtype: PackedDtype): boolean => dtype === 'int4' || dtype === 'int8';
+
+/** 32 keeps the most answers; where rows have one scale, blocks are only how they are laid out, and large ones take least room. */
+export const defaultBlockSize = (dtype: PackedDtype, uniform: boolean): BlockSize | null => {
+  if (!isQuantized(dtype)) return null;
+  return dtype === 'int8' && uniform ? 128 : 32;
+};
 
 /** The weight form that computes with what a dtype stores: f16 is storage only. */
 export const packedWeightForm = (dtype: PackedDtype): WeightForm => (dtype === 'f16' ? 'f32' : dtype);
@@ -29,7 +38,9 @@ export function packedFormats({ dtype, blockSize, uniform }: PackSettings): Weig
   const { firstExperts, experts, attention, head } = weightFormats(packedWeightForm(dtype));
   const inBlocks = (format: MatrixFormat): MatrixFormat =>
     format.form === 'f32' || blockSize === null ? format : { ...format, blockSize };
-  const choose = (format: MatrixFormat): MatrixFormat => inBlocks(uniform ? experts : format);
+  const coarse: MatrixFormat =
+    experts.form === 'blocks' && experts.bits === 8 ? { ...experts, perRow: true } : experts;
+  const choose = (format: MatrixFormat): MatrixFormat => inBlocks(uniform ? coarse : format);
   return {
     firstExperts: choose(firstExperts),
     experts: choose(experts),

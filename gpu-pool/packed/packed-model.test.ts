@@ -149,6 +149,23 @@ describe('a packed model', () => {
     model.close();
   });
 
+  it('holds signed bytes and a scale per row where int8 is uniform', async () => {
+    writeTinyCheckpoint(source);
+    await packQuietly(source, target, 'int8', { blockSize: 128, uniform: true });
+    const model = openPacked(target);
+    const bytes = { form: 'blocks', bits: 8, blockSize: 128, zeroPoints: false, perRow: true };
+    expect(packedFormats(model.manifest).experts).toMatchObject(bytes);
+    expect(packedFormats(model.manifest).attention).toMatchObject(bytes);
+    const { name, shape } = modelTensors(model.config).layer(0).expert(1).up;
+    const stored = model.quantized(name, shape)!;
+    expect(stored.steps.every((step) => step === 1)).toBe(true);
+    const checkpoint = Checkpoint.open(source);
+    const weights = checkpoint.readFloat32(name, shape);
+    checkpoint.close();
+    expect(sameBlocks(stored, quantizeBlocks(weights, shape[0]!, shape[1]!, stored.format))).toBe(true);
+    model.close();
+  });
+
   it('reads an expert into shared memory, where its matrices lie as the manifest says', async () => {
     const config = writeTinyCheckpoint(source, { config: { num_hidden_layers: 3 } });
     await packQuietly(source, target, 'int4');

@@ -1,7 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { elementCount } from '../../shared/model/safetensors.ts';
 import { packTile8, unpackTile8 } from '../kernels/tile8.ts';
-import { type BlockQuantized, dequantizeBlocks, quantizeBlocks } from '../runtime/quantize.ts';
+import { type BlockQuantized, blockFormatOf, dequantizeBlocks, quantizeBlocks } from '../runtime/quantize.ts';
 import { type PartFormat, rowsAndColumns } from './part-format.ts';
 
 /** From this magnitude on, f16 rounds to infinity. */
@@ -79,8 +79,7 @@ export function decodeBlocks(
   format: PartFormat & { readonly form: 'blocks' },
 ): BlockQuantized {
   const { rows, columns } = rowsAndColumns(shape);
-  const { bits, blockSize, zeroPoints } = format;
-  return unpackTile8(bytes, rows, columns, { bits, blockSize, zeroPoints });
+  return unpackTile8(bytes, rows, columns, blockFormatOf(format));
 }
 
 /** NaN if any number is. */

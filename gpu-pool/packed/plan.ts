@@ -2,6 +2,7 @@ import type { ModelConfig } from '../../shared/model/config.ts';
 import type { LayerTensors, TensorSpec } from '../../shared/model/tensor-specs.ts';
 import { modelTensors } from '../../shared/model/tensors.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
+import { blockFormatOf } from '../runtime/quantize.ts';
 import { expertFormat } from '../runtime/weights.ts';
 import { type PackSettings, packedFormats } from './packed-formats.ts';
 import { type PartFormat, partBytes } from './part-format.ts';
@@ -116,8 +117,7 @@ function partFormats(settings: PackSettings) {
 
 function stored(format: MatrixFormat): PartFormat {
   if (format.form === 'f32') return FLOAT32;
-  const { form, bits, blockSize, zeroPoints } = format;
-  return { form, bits, blockSize, zeroPoints };
+  return { form: format.form, ...blockFormatOf(format) };
 }
 
 /** Lays groups out in their files, in the order in which they come. */

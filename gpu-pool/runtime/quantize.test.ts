@@ -7,11 +7,14 @@ import { GraphSession, view } from './session.ts';
 import { largestDifference, linearRow, toRows } from './testing/reference-math.ts';
 import { randomNumbers } from './testing/tiny-model.ts';
 
-const formats = ([4, 8] as const).flatMap((bits) =>
-  [true, false].map((zeroPoints) => ({ bits, zeroPoints, blockSize: 16 })),
-);
-const name = ({ bits, zeroPoints }: BlockFormat): string =>
-  `int${bits} ${zeroPoints ? 'with' : 'without'} zero points`;
+const formats: readonly BlockFormat[] = [
+  ...([4, 8] as const).flatMap((bits) =>
+    [true, false].map((zeroPoints) => ({ bits, zeroPoints, blockSize: 16 })),
+  ),
+  { bits: 8, zeroPoints: false, perRow: true, blockSize: 16 },
+];
+const name = ({ bits, zeroPoints, perRow }: BlockFormat): string =>
+  `int${bits} ${zeroPoints ? 'with' : 'without'} zero points${perRow ? ', one scale per row' : ''}`;
 
 describe.each(formats.map((format) => [name(format), format] as const))('%s', (_, format) => {
   test('rounds a row by little more than evenly spaced values up to its largest weight would', () => {
@@ -36,14 +39,24 @@ describe.each(formats.map((format) => [name(format), format] as const))('%s', (_
     );
   });
 
-  test('is a row scale times whole numbers, signed bytes of 4-bit codes', () => {
+  test('is a row scale times whole numbers, signed bytes of 4-bit codes and of one scale per row', () => {
     const quantized = quantizeBlocks(randomNumbers(7 * 50, 9), 7, 50, format);
     const restored = dequantizeBlocks(quantized);
     restored.forEach((weight, index) => {
       const units = weight / quantized.rowScales[Math.floor(index / 50)]!;
       expect(Math.abs(units - Math.round(units))).toBeLessThan(1e-3);
-      if (format.bits === 4) expect(Math.abs(units + 0.5)).toBeLessThan(128);
+      if (format.bits === 4 || format.perRow) expect(Math.abs(units + 0.5)).toBeLessThan(128);
     });
+  });
+
+  test('has steps up to the largest that its sums have room for', () => {
+    const largest = format.bits === 4 ? 17 : format.perRow ? 1 : 16;
+    fc.assert(
+      fc.property(fc.float({ min: 2 ** -20, max: 2 ** 20, noNaN: true }), (weight) => {
+        const { steps } = quantizeBlocks(Float32Array.of(weight, weight / 3, 0, 0), 1, 4, format);
+        expect(Math.max(...steps)).toBeLessThanOrEqual(largest);
+      }),
+    );
   });
 
   test('keeps zeros, and blocks of zeros, exactly', () => {
@@ -84,6 +97,15 @@ describe('quantizeBlocks', () => {
     for (const blockSize of [8, 24]) {
       const format = { bits: 4, zeroPoints: true, blockSize } as const;
       expect(() => quantizeBlocks(new Float32Array(48), 1, 48, format)).toThrow(/block size/);
+    }
+  });
+
+  test('refuses one scale per row where codes would not be signed bytes', () => {
+    for (const format of [
+      { bits: 4, zeroPoints: false, blockSize: 32, perRow: true } as const,
+      { bits: 8, zeroPoints: true, blockSize: 32, perRow: true } as const,
+    ]) {
+      expect(() => quantizeBlocks(new Float32Array(32), 1, 32, format)).toThrow(/one scale per row/);
     }
   });
 

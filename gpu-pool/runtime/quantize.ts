@@ -7,6 +7,16 @@ export interface BlockFormat {
   readonly blockSize: number;
   /** True stores a zero point per block; false places zero at the middle of the code range. */
   readonly zeroPoints: boolean;
+  /**
+   * True: all steps are 1, so that an 8-bit weight is a signed byte in units of its row's scale, which ONNX Runtime multiplies
+   * as it is. Only of 8-bit codes without zero points.
+   */
+  readonly perRow?: boolean | undefined;
+}
+
+/** What a format's fields are, without those of forms that extend it; absent fields stay absent. */
+export function blockFormatOf({ bits, blockSize, zeroPoints, perRow }: BlockFormat): BlockFormat {
+  return perRow === undefined ? { bits, blockSize, zeroPoints } : { bits, blockSize, zeroPoints, perRow };
 }
 
 /** The largest and the smallest weight of 4-bit codes in units of their row's scale: those of a signed byte. */
@@ -32,7 +42,7 @@ export interface BlockQuantized {
   readonly codes: Uint8Array;
   /** `[N]` */
   readonly rowScales: Float32Array;
-  /** `[N, blocks]`, 1 to 17 for 4 bits, 1 to 16 for 8 */
+  /** `[N, blocks]`, 1 to 17 for 4 bits, 1 to 16 for 8, 1 where the format is `perRow` */
   readonly steps: Uint8Array;
   /** `[N, ⌈blocks · bits / 8⌉]`, packed like the codes; absent where zero is the middle code. */
   readonly zeroPoints: Uint8Array | undefined;
@@ -40,7 +50,8 @@ export interface BlockQuantized {
 
 /**
  * Rounds `weights` (`[N, K]`, row after row) to blocks.
- * @throws JanusError if the format is not one that MatMulNBits knows or `weights` has the wrong size.
+ * @throws JanusError if the format is not one that MatMulNBits knows, is `perRow` where it must not be, or `weights` has the
+ * wrong size.
  */
 export function quantizeBlocks(
   weights: Float32Array,
@@ -49,9 +60,7 @@ export function quantizeBlocks(
   format: BlockFormat,
 ): BlockQuantized {
   const { bits, blockSize } = format;
-  if (blockSize < 16 || (blockSize & (blockSize - 1)) !== 0) {
-    throw new JanusError(`block size ${blockSize} must be a power of two, at least 16`);
-  }
+  checkFormat(format);
   if (weights.length !== outputSize * inputSize) {
     throw new JanusError(
       `a [${outputSize}, ${inputSize}] matrix needs ${outputSize * inputSize} weights, got ${weights.length}`,
@@ -68,7 +77,9 @@ export function quantizeBlocks(
     steps: new Uint8Array(outputSize * blocks),
     zeroPoints: format.zeroPoints ? new Uint8Array(outputSize * zeroPointBytes) : undefined,
   };
-  const largestUnit = largestUnitOf(bits, inputSize);
+  const largestUnit = largestUnitOf(format, inputSize);
+  // A scale that was rounded down must not make the step of its largest weight a larger one.
+  const largestStep = largestUnit / LARGEST;
   const grid: Grid = { step: 1, zeroPoint: 2 ** (bits - 1) };
   const units = new Float64Array(blockSize);
   for (let row = 0; row < outputSize; row += 1) {
@@ -79,7 +90,8 @@ export function quantizeBlocks(
       const start = row * inputSize + block * blockSize;
       toUnits(weights, start, Math.min(start + blockSize, (row + 1) * inputSize), rowScale, units);
       if (bits === 4) chooseGrid(units, format.zeroPoints, grid);
-      else grid.step = Math.max(1, Math.ceil(largestOf(units, 0, blockSize) / LARGEST));
+      else
+        grid.step = Math.min(Math.max(1, Math.ceil(largestOf(units, 0, blockSize) / LARGEST)), largestStep);
       result.steps[row * blocks + block] = grid.step;
       if (result.zeroPoints !== undefined)
         putCode(result.zeroPoints, bits, row * zeroPointBytes, block, grid.zeroPoint);
@@ -90,6 +102,15 @@ export function quantizeBlocks(
     }
   }
   return result;
+}
+
+function checkFormat({ bits, blockSize, zeroPoints, perRow }: BlockFormat): void {
+  if (blockSize < 16 || (blockSize & (blockSize - 1)) !== 0) {
+    throw new JanusError(`block size ${blockSize} must be a power of two, at least 16`);
+  }
+  if (perRow && (bits !== 8 || zeroPoints)) {
+    throw new JanusError('only 8-bit codes without zero points can share one scale per row');
+  }
 }
 
 /** `[N, blocks]` scales as MatMulNBits takes them: weight = (code − zero point) · scale. */
@@ -126,8 +147,8 @@ interface Grid {
 }
 
 /** Largest weight of a row in units of its scale. */
-function largestUnitOf(bits: 4 | 8, inputSize: number): number {
-  if (bits === 4) return LARGEST;
+function largestUnitOf({ bits, perRow }: BlockFormat, inputSize: number): number {
+  if (bits === 4 || perRow) return LARGEST;
   return LARGEST * Math.min(LARGEST_INT8_STEP, Math.floor(LARGEST_SUM / (LARGEST * LARGEST * inputSize)));
 }
 

@@ -1,4 +1,5 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { readFixedText, writeFixedText } from '../../shared/text/fixed-text.ts';
 
 /** Arguments of a task: 32-bit words, whose meaning is its kind's. */
 export const TASK_ARGUMENTS = 16;
@@ -18,7 +19,12 @@ const UNITS = KIND + 1;
 const CHUNK_UNITS = KIND + 2;
 const CHUNKS = KIND + 3;
 const ARGUMENTS = 3 * LINE_WORDS;
-const WORDS = ARGUMENTS + TASK_ARGUMENTS;
+const FAILURE_TEXT = ARGUMENTS + TASK_ARGUMENTS;
+const FAILURE_TEXT_BYTES = 512;
+const WORDS = FAILURE_TEXT + FAILURE_TEXT_BYTES / 4;
+
+/** A thread ended that may have taken a part of the task. */
+export class HelperLostError extends JanusError {}
 
 /** Computes units `[begin, end)` of a task. */
 export type TaskRunner = (kind: number, taskArguments: Int32Array, begin: number, end: number) => void;
@@ -37,6 +43,7 @@ const WAIT_SLICE_MS = 100;
 export class TeamBoard {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
+  readonly #failure: Uint8Array;
   /** The task's arguments as this thread read them. */
   readonly #arguments = new Int32Array(TASK_ARGUMENTS);
 
@@ -44,6 +51,7 @@ export class TeamBoard {
   constructor(buffer?: SharedArrayBuffer) {
     this.buffer = buffer ?? new SharedArrayBuffer(WORDS * 4);
     this.#words = new Int32Array(this.buffer);
+    this.#failure = new Uint8Array(this.buffer, FAILURE_TEXT * 4, FAILURE_TEXT_BYTES);
   }
 
   /**
@@ -70,11 +78,6 @@ export class TeamBoard {
     Atomics.store(words, NEXT, (generation + 1) << CHUNK_BITS);
   }
 
-  /** True while chunks of a task are to be had. */
-  get isOpen(): boolean {
-    return (Atomics.load(this.#words, NEXT) & CHUNK_MASK) < this.#words[CHUNKS]!;
-  }
-
   /** Any thread: takes chunks of the task and computes them until there are none; returns how many it took. */
   help(run: TaskRunner): number {
     let taken = 0;
@@ -96,8 +99,8 @@ export class TeamBoard {
       if (Atomics.compareExchange(words, NEXT, seen, seen + 1) !== seen) continue;
       try {
         run(kind, this.#arguments, chunk * size, Math.min(units, (chunk + 1) * size));
-      } catch {
-        Atomics.store(words, FAILED, 1);
+      } catch (error) {
+        if (Atomics.exchange(words, FAILED, 1) === 0) writeFixedText(this.#failure, String(error));
       }
       if (Atomics.add(words, DONE, 1) + 1 === chunks) Atomics.notify(words, DONE);
       return true;
@@ -108,16 +111,23 @@ export class TeamBoard {
    * Leader: waits, after it has helped itself, for the chunks that others took.
    *
    * @param spinMs time to look for them before the thread is put to sleep
+   * @param isHelperLost asked now and then while it waits
    * @throws JanusError when a chunk could not be computed
+   * @throws HelperLostError when a helper has ended; the board is not to be used any more
    */
-  finish(spinMs: number): void {
+  finish(spinMs: number, isHelperLost: () => boolean = () => false): void {
     const words = this.#words;
     const chunks = words[CHUNKS]!;
     const untilMs = spinMs > 0 ? performance.now() + spinMs : 0;
     for (let done = Atomics.load(words, DONE); done < chunks; done = Atomics.load(words, DONE)) {
-      if (untilMs === 0 || performance.now() > untilMs) Atomics.wait(words, DONE, done, WAIT_SLICE_MS);
+      if (untilMs !== 0 && performance.now() <= untilMs) continue;
+      // What it took may never be done, and what others took may be done in the middle of the next task.
+      if (Atomics.wait(words, DONE, done, WAIT_SLICE_MS) === 'timed-out' && isHelperLost())
+        throw new HelperLostError(
+          'An expert instance of this host ended while it computed a part of a layer.',
+        );
     }
     if (Atomics.load(words, FAILED) !== 0)
-      throw new JanusError('A part of a layer could not be computed; see the log of the host.');
+      throw new JanusError(`A part of a layer could not be computed: ${readFixedText(this.#failure)}`);
   }
 }

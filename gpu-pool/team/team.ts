@@ -1,4 +1,4 @@
-import { type TaskRunner, TeamBoard } from './team-board.ts';
+import { HelperLostError, TASK_ARGUMENTS, type TaskRunner, TeamBoard } from './team-board.ts';
 
 /** Chunks per thread that a task is cut into: enough that nobody waits long for the slowest, few enough to cost little. */
 const CHUNKS_PER_THREAD = 4;
@@ -13,15 +13,19 @@ export interface TeamOptions {
   readonly wake: () => void;
   /** Time to look for the last chunks of the helpers before sleeping; 0 where there are more threads than processors. */
   readonly spinMs: number;
+  /** True where one of the helpers has ended. */
+  readonly isHelperLost?: () => boolean;
 }
 
 /** One thread that has work, and the idle threads of its host that help it. */
 export class Team {
   readonly #options: TeamOptions;
-  readonly #alone = new Int32Array(16);
+  readonly #alone = new Int32Array(TASK_ARGUMENTS);
+  #helpers: number;
 
   constructor(options: TeamOptions) {
     this.#options = options;
+    this.#helpers = options.helpers;
   }
 
   /** A team of the calling thread alone. */
@@ -33,9 +37,12 @@ export class Team {
    * Computes a task of `units`; returns when all of it is done.
    *
    * @param fewest units that are worth handing out: with fewer, waking others costs more than they do
+   * @throws JanusError when a part of it could not be computed; where that is because a helper ended, this thread computes alone
+   *   from then on
    */
   run(kind: number, taskArguments: readonly number[], units: number, fewest: number): void {
-    const { board, run, helpers, wake, spinMs } = this.#options;
+    const { board, run, wake, spinMs, isHelperLost } = this.#options;
+    const helpers = this.#helpers;
     if (helpers === 0 || units < fewest) {
       for (let i = 0; i < taskArguments.length; i++) this.#alone[i] = taskArguments[i]!;
       run(kind, this.#alone, 0, units);
@@ -45,6 +52,11 @@ export class Team {
     board.open(kind, taskArguments, units, chunkUnits);
     wake();
     board.help(run);
-    board.finish(spinMs);
+    try {
+      board.finish(spinMs, isHelperLost);
+    } catch (error) {
+      if (error instanceof HelperLostError) this.#helpers = 0;
+      throw error;
+    }
   }
 }

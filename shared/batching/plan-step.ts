@@ -28,7 +28,8 @@ export interface DecodeTurn {
  * 1. Every decoding sequence gets one row. Where the budget is smaller than their number they take turns, and no
  *    sequence waits more than ⌊(decoding − 1) / tokenBudget⌋ steps.
  * 2. What remains goes to prompts in order of arrival: all of it where nobody decodes, since many rows together are cheaper, and
- *    beside sequences that decode at most `prefillBudget` rows.
+ *    beside sequences that decode at most `prefillBudget` rows. A prompt is not cut so that one row of it is computed alone,
+ *    where that can be helped: matrix products round a single row in another order than several.
  *
  * While decoding sequences use up the budget no prompt advances, so none of them becomes one more decoding sequence:
  * their number only falls, and prompts go on when answers end. A budget above the number of KV slots never gets there.
@@ -96,10 +97,19 @@ function planPrefill(sequences: readonly StepSequence[], budget: number, rows: I
   for (let i = 0; i < sequences.length && total < budget; i++) {
     const pending = sequences[i].pendingPromptTokens;
     if (pending === 0) continue;
-    rows[i] = Math.min(pending, budget - total);
-    total += rows[i];
+    const given = rowsOfPrompt(pending, budget - total, total > 0);
+    rows[i] = given;
+    total += given;
+    if (given < pending) break;
   }
   return total;
+}
+
+/** As many rows as there is room for, unless one would be computed alone now, while others advance, or would be left for later. */
+function rowsOfPrompt(pending: number, room: number, othersAdvance: boolean): number {
+  if (pending <= room) return pending;
+  if (room === 1 && othersAdvance) return 0;
+  return room === pending - 1 && room > 2 ? room - 1 : room;
 }
 
 function checkLimit(name: string, value: number): void {

@@ -3,7 +3,10 @@ import { cpus, totalmem } from 'node:os';
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { markdownTable, readResults, replaceSection } from './results.ts';
 
-/** One benchmark: measures, and returns what it measured with its cases in `cases`, and perhaps a {@link Page} in `page`. */
+/**
+ * One benchmark: measures, and returns what it measured with its cases in `cases`, and perhaps a {@link Page} in `page`. Where `--json`
+ * is to print something else than the cases and what is beside them, that is in `json`.
+ */
 export interface Benchmark {
   readonly run: (options: { quick: boolean }) => Promise<Record<string, unknown>>;
 }
@@ -54,10 +57,14 @@ async function main(args: readonly string[]): Promise<void> {
   // Without a handler a signal would end this process before it can end those that it started.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const benchmark = await load();
-  const { page, ...measured } = (await benchmark.run({ quick })) as { page?: Page };
+  const {
+    page,
+    json: whole,
+    ...measured
+  } = (await benchmark.run({ quick })) as { page?: Page; json?: object };
   const date = new Date().toISOString().slice(0, 10);
   const head = { benchmark: name, date, machine: machine(), quick };
-  if (json) return console.log(JSON.stringify({ ...head, ...measured }));
+  if (json) return console.log(JSON.stringify({ ...head, ...(whole ?? measured) }));
   const { cases, ...rest } = measured as unknown as { cases: Record<string, unknown>[] };
   const table = markdownTable(cases);
   const notes = Object.entries(rest).map(([key, value]) => `- ${key}: ${JSON.stringify(value)}`);

@@ -10,7 +10,11 @@ import { DICTIONARY_FOLDER } from '../support/test-host.ts';
 const CASES = GOLDEN_CASES.slice(0, 12);
 
 /** Log probabilities of the reference's answers. */
-async function scores(folder: string, form: 'int8' | 'int4', provider: 'wasm' | 'onnx'): Promise<number[]> {
+async function scores(
+  folder: string,
+  form: 'f32' | 'int8' | 'int4',
+  provider: 'wasm' | 'onnx',
+): Promise<number[]> {
   const scorer = Scorer.open(folder, form, provider);
   const all: number[] = [];
   for (const { prompt_ids, generated_ids } of CASES) {
@@ -37,3 +41,13 @@ test.each(['int8', 'int4'] as const)(
   },
   120_000,
 );
+
+test('int8 with one scale per row is the same model too, near the one in f32', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'janus-kernels-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const packed = join(folder, 'packed');
+  await packQuietly(DICTIONARY_FOLDER, packed, 'int8', { blockSize: 128, uniform: true });
+  const [wasm, onnx] = [await scores(packed, 'int8', 'wasm'), await scores(packed, 'int8', 'onnx')];
+  expect(meanDifference(wasm, onnx)).toBeLessThan(0.02);
+  expect(meanDifference(wasm, await scores(DICTIONARY_FOLDER, 'f32', 'onnx'))).toBeLessThan(0.03);
+}, 120_000);

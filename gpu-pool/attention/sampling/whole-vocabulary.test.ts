@@ -50,7 +50,9 @@ test('never draws what has no probability, wherever the random number falls', ()
 
 test('finds the best token at any temperature, however small', () => {
   const logits = Float32Array.of(3, 3.001, 2.999);
-  expect(WholeVocabulary.open(3)!.draw(logits, 1e-7, 0.7)).toBe(1);
+  for (const temperature of [1e-7, 1e-30, 1e-300]) {
+    expect(WholeVocabulary.open(3)!.draw(logits, temperature, 0.7)).toBe(1);
+  }
 });
 
 test('says where no token can be drawn', () => {

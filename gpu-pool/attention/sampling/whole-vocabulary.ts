@@ -1,5 +1,8 @@
 import { KernelMemory } from '../../kernels/kernel-memory.ts';
-import { type Kernels, kernelSupport, loadKernels, WEIGH_BLOCK } from '../../kernels/kernels.ts';
+import { kernelsRun } from '../../kernels/kernel-support.ts';
+import { type Kernels, loadKernels, WEIGH_BLOCK } from '../../kernels/kernels.ts';
+
+const SMALLEST_TEMPERATURE = 1e-30;
 
 /**
  * Draws from a whole vocabulary, as a request without top-k, top-p and min-p wants it: the usual one. In vectors that takes a
@@ -32,7 +35,7 @@ export class WholeVocabulary {
 
   /** @returns null where the kernels cannot run */
   static open(vocabularySize: number): WholeVocabulary | null {
-    return kernelSupport() === 'none' ? null : new WholeVocabulary(vocabularySize);
+    return kernelsRun() ? new WholeVocabulary(vocabularySize) : null;
   }
 
   /**
@@ -45,7 +48,9 @@ export class WholeVocabulary {
     this.#logits.set(logits);
     const largest = this.#kernels.largestOf(at, this.#padded);
     if (!Number.isFinite(largest)) return -1;
-    this.#kernels.weigh(at, this.#padded, largest, temperature, weights, sums);
+    // The kernel takes it as f32, in which a smaller one would be 0.
+    const positive = Math.max(temperature, SMALLEST_TEMPERATURE);
+    this.#kernels.weigh(at, this.#padded, largest, positive, weights, sums);
     let mass = 0;
     for (let block = 0; block < this.#sums.length; block++) mass += this.#sums[block]!;
     return this.#find(random * mass);

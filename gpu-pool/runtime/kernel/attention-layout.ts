@@ -98,8 +98,3 @@ export function kernelsFit(config: ModelConfig): boolean {
     eights.every((size) => size % 8 === 0) && headSize % 16 === 0 && attentionHeads % keyValueHeads === 0
   );
 }
-
-/** Room for the KV cache of one token. */
-export function cacheBytesPerToken({ layers, keyValueHeads, headSize }: ModelConfig): number {
-  return layers * keyValueHeads * headSize * 2 * FLOAT;
-}

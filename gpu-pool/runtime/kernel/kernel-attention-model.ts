@@ -136,13 +136,14 @@ export class KernelAttentionModel implements AttentionCompute {
     const addend = layer === 0 ? 0 : at.moeOutput;
     const sum = layer === 0 ? 0 : at.beforeAttention;
     kernels.rmsNorm(source, addend, weights.inputNorm, rows, hiddenSize, rmsNormEpsilon, at.normed, sum);
-    products.quantize(attention.bits, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
+    const kind = products.kindOf(attention, rows);
+    products.quantize(kind, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
     const queryTiles = (attentionHeads * headSize) / 8;
     const kvTiles = (keyValueHeads * headSize) / 8;
     team.run(
       TaskKind.project,
       [
-        ...[attention.bits, weights.projections, hiddenSize, attention.blockSize, at.quantized, rows],
+        ...[kind, weights.projections, hiddenSize, attention.blockSize, at.quantized, rows],
         ...[at.queries, at.keys, at.values, queryTiles, kvTiles, kvTiles, this.#projectionTileBytes],
       ],
       queryTiles + 2 * kvTiles,
@@ -231,7 +232,7 @@ export class KernelAttentionModel implements AttentionCompute {
 
   /** `output [rows, outputSize] = source [rows, inputSize] · weightsᵀ`, by the whole team. */
   #linear(
-    { bits, blockSize }: BlockMatrixFormat,
+    format: BlockMatrixFormat,
     source: number,
     inputSize: number,
     rows: number,
@@ -241,10 +242,12 @@ export class KernelAttentionModel implements AttentionCompute {
   ): void {
     const { products, team } = this.#options;
     const { quantized } = this.#at;
-    products.quantize(bits, source, rows, inputSize, blockSize, quantized);
+    const { blockSize } = format;
+    const kind = products.kindOf(format, rows);
+    products.quantize(kind, source, rows, inputSize, blockSize, quantized);
     team.run(
       TaskKind.linear,
-      [bits, weights, inputSize, blockSize, quantized, rows, output, outputSize],
+      [kind, weights, inputSize, blockSize, quantized, rows, output, outputSize],
       outputSize / 8,
       FEWEST_TILE_ROWS / rows,
     );

@@ -2,10 +2,10 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { expertTensors } from '../../../shared/model/tensors.ts';
 import { loadKernels, quantizedBytes } from '../../kernels/kernels.ts';
-import { TILE_ROWS, tile8Bytes } from '../../kernels/tile8.ts';
+import { LARGEST_BLOCK, TILE_ROWS, tile8Bytes } from '../../kernels/tile8.ts';
 import type { BlockMatrixFormat, MatrixFormat } from '../matrix.ts';
 import { expertFormat, type ModelWeights, type WeightFormats } from '../weights.ts';
-import type { KernelSource } from './kernel-source.ts';
+import type { KernelReach, KernelSource } from './kernel-source.ts';
 import { QuantizedProducts } from './quantized-products.ts';
 import { Region } from './region.ts';
 import { writeTile8 } from './write-tile8.ts';
@@ -28,13 +28,14 @@ function expertLayout({ hiddenSize, expertSize }: ModelConfig, format: BlockMatr
 }
 
 /** Bytes of one expert of a layer in kernel memory; 0 where the kernels do not compute it. */
-export function kernelExpertBytes(config: ModelConfig, format: MatrixFormat, mostBits: 4 | 8): number {
-  return isKernelFormat(format, mostBits) ? expertLayout(config, format).bytes : 0;
+export function kernelExpertBytes(config: ModelConfig, format: MatrixFormat, reach: KernelReach): number {
+  return isKernelFormat(format, reach) ? expertLayout(config, format).bytes : 0;
 }
 
 /** True for blocks of codes that the kernels multiply on this machine. */
-export function isKernelFormat(format: MatrixFormat, mostBits: 4 | 8): format is BlockMatrixFormat {
-  return format.form === 'blocks' && format.bits <= mostBits;
+export function isKernelFormat(format: MatrixFormat, reach: KernelReach): format is BlockMatrixFormat {
+  if (format.form !== 'blocks') return false;
+  return format.bits === 4 || reach === 'int8' || (reach === 'bytes' && format.perRow === true);
 }
 
 /** Memory of one thread that computes experts. */
@@ -52,13 +53,11 @@ export function expertScratch(
   maxRows: number,
   region: Region,
 ): Scratch {
-  // Inputs are padded to whole blocks.
-  const largestBlock = 128;
   return {
     input: region.allocate(4 * maxRows * hiddenSize),
-    quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, largestBlock)),
+    quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, LARGEST_BLOCK)),
     inner: region.allocate(4 * maxRows * expertSize),
-    quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, largestBlock)),
+    quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, LARGEST_BLOCK)),
     output: region.allocate(4 * maxRows * hiddenSize),
   };
 }
@@ -92,7 +91,7 @@ export class KernelExperts {
     this.#output = new Float32Array(memory.buffer, this.#scratch.output, maxRows * hiddenSize);
     this.#layouts = Array.from({ length: config.layers }, (_, layer) => {
       const format = expertFormat(formats, layer);
-      return isKernelFormat(format, source.mostBits) ? expertLayout(config, format) : undefined;
+      return isKernelFormat(format, source.reach) ? expertLayout(config, format) : undefined;
     });
   }
 
@@ -129,13 +128,15 @@ export class KernelExperts {
     const { hiddenSize, expertSize } = this.#config;
     const { gate, up, down } = this.#layout(layer);
     const at = this.#offset(layer, expert);
-    const { bits, blockSize } = expertFormat(this.#formats, layer) as BlockMatrixFormat;
+    const format = expertFormat(this.#formats, layer) as BlockMatrixFormat;
+    const { blockSize } = format;
     const products = this.#products;
+    const kind = products.kindOf(format, rows);
     const scratch = this.#scratch;
     this.#input.set(input);
-    products.quantize(bits, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
+    products.quantize(kind, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
     products.gateUp(
-      bits,
+      kind,
       at + gate,
       at + up,
       hiddenSize,
@@ -145,9 +146,9 @@ export class KernelExperts {
       rows,
       scratch.inner,
     );
-    products.quantize(bits, scratch.inner, rows, expertSize, blockSize, scratch.quantizedInner);
+    products.quantize(kind, scratch.inner, rows, expertSize, blockSize, scratch.quantizedInner);
     products.linear(
-      bits,
+      kind,
       at + down,
       expertSize,
       blockSize,

@@ -1,6 +1,12 @@
 import type { ProductScratch } from './quantized-products.ts';
 
 /**
+ * What the kernels are to multiply on this machine: 4-bit codes; also 8-bit codes of one scale per row, where ONNX Runtime's products of
+ * bytes help; or all 8-bit codes.
+ */
+export type KernelReach = 'int4' | 'bytes' | 'int8';
+
+/**
  * What the threads of a host share to compute with the WebAssembly kernels: plain data, passed to worker threads. The main
  * thread of the host laid the memory out; nobody grows it afterwards.
  */
@@ -13,8 +19,7 @@ export interface KernelSource {
   readonly scratch: number;
   /** More of it, for products by ONNX Runtime; null where they are not exact on this machine. */
   readonly products: ProductScratch | null;
-  /** Largest codes that the kernels multiply on this machine. */
-  readonly mostBits: 4 | 8;
+  readonly reach: KernelReach;
   /** Rows that a thread computes at once: scratch memory is made for so many. */
   readonly maxRows: number;
 }

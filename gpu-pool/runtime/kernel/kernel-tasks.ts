@@ -1,10 +1,11 @@
 import type { Kernels } from '../../kernels/kernels.ts';
+import { TILE_ROWS } from '../../kernels/tile8.ts';
 import type { TaskRunner } from '../../team/team-board.ts';
 import type { QuantizedProducts } from './quantized-products.ts';
 
 /** Parts of a layer that the threads of a host share. The arguments of each kind follow its name, in their order. */
 export const TaskKind = {
-  /** bits, weights, K, block size, activations, rows, output, output stride; units: tiles */
+  /** `ProductKind`, weights, K, block size, activations, rows, output, output stride; units: tiles */
   linear: 0,
   /** As `linear` for three matrices that follow each other: …, rows, their outputs, their tiles, bytes of a tile. */
   project: 1,
@@ -17,8 +18,6 @@ export const TaskKind = {
 /** Integers of one span of an `attend` task: first row, rows, keys, values, length. */
 export const SPAN_WORDS = 5;
 
-/** Outputs of one tile. */
-const TILE_OUTPUTS = 8;
 const FLOAT_BYTES = 4;
 
 /**
@@ -57,7 +56,7 @@ function project(products: QuantizedProducts, a: Int32Array, begin: number, end:
     const from = Math.max(begin - first, 0);
     const to = Math.min(end - first, tiles);
     const weights = a[1]! + first * tileBytes;
-    const stride = tiles * TILE_OUTPUTS;
+    const stride = tiles * TILE_ROWS;
     if (from < to) {
       products.linear(a[0]!, weights, a[2]!, a[3]!, from, to, a[4]!, a[5]!, a[6 + matrix]!, stride);
     }

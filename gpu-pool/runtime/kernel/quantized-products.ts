@@ -1,11 +1,22 @@
 import type { Kernels } from '../../kernels/kernels.ts';
+import { LARGEST_BLOCK, TILE_ROWS } from '../../kernels/tile8.ts';
 import { ByteProduct } from '../byte-product.ts';
+import type { BlockFormat } from '../quantize.ts';
 
-/** Rows from which on ONNX Runtime's product of whole matrices, for which weights are spread to bytes, is faster. */
-const FEWEST_WHOLE_ROWS = 20;
+/**
+ * How a product is computed: by our kernels, which read codes as they lie, or as a whole by ONNX Runtime, for which they are spread
+ * to signed bytes. Numbers, because tasks of threads are numbers.
+ */
+export const ProductKind = { int4: 0, int8: 1, wholeInt4: 2, wholeInt8: 3 } as const;
+export type ProductKind = (typeof ProductKind)[keyof typeof ProductKind];
+
+/** Rows from which on the product of whole matrices is faster. */
+const FEWEST_WHOLE_ROWS = { 4: 20, 8: 4 } as const;
+
+const bitsOf = (kind: number): 4 | 8 => (kind & 1 ? 8 : 4);
+const isWhole = (kind: number): boolean => kind >= ProductKind.wholeInt4;
 /** Bytes of the weights that are spread at once: with them about half of a second-level cache is full. */
 const SPREAD_BYTES = 524_288;
-const TILE_COLUMNS = 8;
 /** A cache line of columns. */
 const COLUMN_STEP = 64;
 const MOST_COLUMNS = 1_024;
@@ -15,9 +26,6 @@ export interface ProductScratch {
   readonly weights: number;
   readonly sums: number;
 }
-
-/** The largest block that inputs are padded to. */
-const LARGEST_BLOCK = 128;
 
 /** @param inputSize of the widest matrix */
 export function allocateProducts(
@@ -32,12 +40,20 @@ export function allocateProducts(
   };
 }
 
-/** True where ONNX Runtime multiplies bytes exactly on this machine, so that it may take part. */
+let exact: boolean | undefined;
+
+/** True where ONNX Runtime multiplies bytes exactly on this machine, so that it may take part; found out once. */
 export function productsAreExact(): boolean {
-  const product = ByteProduct.open();
-  product?.release();
-  return product !== null;
+  if (exact === undefined) {
+    const product = ByteProduct.open();
+    product?.release();
+    exact = product !== null;
+  }
+  return exact;
 }
+
+/** True for matrices that can be spread to bytes. */
+export const isSpreadable = ({ bits, perRow }: BlockFormat): boolean => bits === 4 || perRow === true;
 
 /**
  * Products of quantised matrices and quantised rows on one thread: a few rows by our kernels, many by ONNX Runtime. Both sum
@@ -45,24 +61,28 @@ export function productsAreExact(): boolean {
  */
 export class QuantizedProducts {
   readonly #kernels: Kernels;
-  readonly #buffer: ArrayBufferLike;
+  readonly #memory: WebAssembly.Memory;
   readonly #scratch: ProductScratch | null;
   #bytes: ByteProduct | undefined;
 
   /** @param scratch null where ONNX Runtime's products are not exact */
   constructor(kernels: Kernels, memory: WebAssembly.Memory, scratch: ProductScratch | null) {
     this.#kernels = kernels;
-    this.#buffer = memory.buffer;
+    this.#memory = memory;
     this.#scratch = scratch;
   }
 
-  #isWhole(bits: number, rows: number): boolean {
-    return this.#scratch !== null && bits === 4 && rows >= FEWEST_WHOLE_ROWS;
+  /** The kind that is fastest for a matrix and so many rows; the same on all threads of a machine. */
+  kindOf(format: BlockFormat, rows: number): ProductKind {
+    const { bits } = format;
+    const whole = this.#scratch !== null && isSpreadable(format) && rows >= FEWEST_WHOLE_ROWS[bits];
+    if (bits === 4) return whole ? ProductKind.wholeInt4 : ProductKind.int4;
+    return whole ? ProductKind.wholeInt8 : ProductKind.int8;
   }
 
-  /** Rounds rows as `linear` and `gateUp` want them for as many. Fills at most `quantizedBytes(…)`. */
+  /** Rounds rows as `linear` and `gateUp` want them for products of the same kind. Fills at most `quantizedBytes(…)`. */
   quantize(
-    bits: number,
+    kind: number,
     source: number,
     rows: number,
     inputSize: number,
@@ -70,14 +90,13 @@ export class QuantizedProducts {
     target: number,
   ): void {
     const kernels = this.#kernels;
-    if (this.#isWhole(bits, rows))
-      kernels.quantizePlain(source, inputSize, rows, inputSize, blockSize, target);
+    if (isWhole(kind)) kernels.quantizePlain(source, inputSize, rows, inputSize, blockSize, target);
     else kernels.quantizeRows(source, inputSize, rows, inputSize, blockSize, target);
   }
 
-  /** As the kernel `linear`. */
+  /** As the kernel `linear`. @param kind from `kindOf` */
   linear(
-    bits: number,
+    kind: number,
     weights: number,
     inputSize: number,
     blockSize: number,
@@ -88,8 +107,9 @@ export class QuantizedProducts {
     output: number,
     outputStride: number,
   ): void {
-    if (this.#isWhole(bits, rows)) {
+    if (isWhole(kind)) {
       this.#whole(
+        bitsOf(kind),
         weights,
         inputSize,
         blockSize,
@@ -104,7 +124,7 @@ export class QuantizedProducts {
       return;
     }
     this.#kernels.linear(
-      bits,
+      bitsOf(kind),
       weights,
       inputSize,
       blockSize,
@@ -119,7 +139,7 @@ export class QuantizedProducts {
 
   /** As the kernel `gateUp`, for all tiles of both matrices. */
   gateUp(
-    bits: number,
+    kind: number,
     gate: number,
     up: number,
     inputSize: number,
@@ -129,16 +149,18 @@ export class QuantizedProducts {
     rows: number,
     output: number,
   ): void {
-    const stride = tiles * TILE_COLUMNS;
-    if (this.#isWhole(bits, rows)) {
-      this.#whole(up, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 0);
-      this.#whole(gate, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 1);
+    const stride = tiles * TILE_ROWS;
+    const bits = bitsOf(kind);
+    if (isWhole(kind)) {
+      this.#whole(bits, up, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 0);
+      this.#whole(bits, gate, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 1);
       return;
     }
     this.#kernels.gateUp(bits, gate, up, inputSize, blockSize, 0, tiles, activations, rows, output, stride);
   }
 
   #whole(
+    bits: 4 | 8,
     weights: number,
     inputSize: number,
     blockSize: number,
@@ -152,22 +174,24 @@ export class QuantizedProducts {
   ): void {
     const kernels = this.#kernels;
     const scratch = this.#scratch!;
+    const { buffer } = this.#memory;
     // Whether they are exact was found out when the scratch memory was laid out.
     this.#bytes ??= ByteProduct.open()!;
     const padded = Math.ceil(inputSize / blockSize) * blockSize;
-    const left = new Uint8Array(this.#buffer, activations, rows * padded);
+    // Arguments of tasks are signed; an offset of 2 GiB and more comes as a negative number.
+    const left = new Uint8Array(buffer, activations >>> 0, rows * padded);
     const fitting = Math.floor(SPREAD_BYTES / padded / COLUMN_STEP) * COLUMN_STEP;
-    const mostTiles = Math.min(Math.max(fitting, COLUMN_STEP), MOST_COLUMNS) / TILE_COLUMNS;
+    const mostTiles = Math.min(Math.max(fitting, COLUMN_STEP), MOST_COLUMNS) / TILE_ROWS;
     for (let begin = tileBegin; begin < tileEnd; begin += mostTiles) {
       const end = Math.min(begin + mostTiles, tileEnd);
-      const columns = (end - begin) * TILE_COLUMNS;
-      kernels.spread(weights, inputSize, blockSize, begin, end, scratch.weights, columns);
-      const right = new Int8Array(this.#buffer, scratch.weights, padded * columns);
-      this.#bytes.run(left, rows, right, columns, new Int32Array(this.#buffer, scratch.sums, rows * columns));
+      const columns = (end - begin) * TILE_ROWS;
+      kernels.spread(bits, weights, inputSize, blockSize, begin, end, scratch.weights, columns);
+      const right = new Int8Array(buffer, scratch.weights, padded * columns);
+      this.#bytes.run(left, rows, right, columns, new Int32Array(buffer, scratch.sums, rows * columns));
       kernels.scaleSums(
         scratch.sums,
         columns,
-        4,
+        bits,
         weights,
         inputSize,
         blockSize,

@@ -23,12 +23,13 @@ export class Region {
   /** Offset of `bytes` bytes on a cache line of their own. @throws JanusError when the region is too small */
   allocate(bytes: number): number {
     const offset = this.#base + this.#used;
-    this.#used += Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-    if (this.#used > this.#bytes) {
+    const end = this.#used + Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    if (end > this.#bytes) {
       throw new JanusError(
         `A region of ${this.#bytes} bytes of kernel memory has no room for ${bytes} more.`,
       );
     }
+    this.#used = end;
     return offset;
   }
 }

@@ -1,5 +1,5 @@
 import type { TensorSpec } from '../../../shared/model/tensor-specs.ts';
-import { packTile8 } from '../../kernels/tile8.ts';
+import { packTile8, tile8Bytes } from '../../kernels/tile8.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
 import { quantizeBlocks } from '../quantize.ts';
 import { type ModelWeights, readLinear } from '../weights.ts';
@@ -22,5 +22,8 @@ export function writeTile8(
     return;
   }
   const { outputSize, inputSize, weights: values } = readLinear(weights, spec);
-  packTile8(quantizeBlocks(values, outputSize, inputSize, format), target);
+  // Another instance of the host may write the same expert to the same place: only whole bytes of the result may be seen there.
+  const packed = new Uint8Array(tile8Bytes(outputSize, inputSize, format));
+  packTile8(quantizeBlocks(values, outputSize, inputSize, format), packed);
+  target.set(packed);
 }

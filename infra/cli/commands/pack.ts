@@ -5,6 +5,7 @@ import { type PackResult, packModel } from '../../../gpu-pool/packed/pack/pack-m
 import {
   BLOCK_SIZES,
   type BlockSize,
+  defaultBlockSize,
   isQuantized,
   PACKED_DTYPES,
   type PackedDtype,
@@ -16,7 +17,6 @@ import { notEmpty, oneOf } from '../options/values.ts';
 import { formatCount, ProgressView } from '../pack/progress-view.ts';
 
 const MODEL_ARGUMENT = '<model>';
-const DEFAULT_BLOCK_SIZE: BlockSize = 32;
 /** Each thread takes some 100 MB; beyond so many the disk is what they wait for. */
 const MOST_THREADS = 16;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -46,7 +46,7 @@ export function packCommand(): Command {
     )
     .option(
       '--block-size <n>',
-      `int4 and int8, weights that share a scale: ${sizes.join(', ')} (default: ${DEFAULT_BLOCK_SIZE})`,
+      `int4 and int8, weights that share a scale: ${sizes.join(', ')} (default: 32; 128 for int8 with --uniform, where rows do)`,
       (text) => Number(blockSize(text)),
     )
     .option(
@@ -56,7 +56,7 @@ export function packCommand(): Command {
     )
     .option(
       '--uniform',
-      'int4 and int8: all large matrices in the same form, as GGUF files have them (default: those that steer most in a finer one)',
+      'int4 and int8: all large matrices in the same form, int8 with one scale per row, which is faster (default: those that steer most in a finer one)',
     )
     .option('--force', 'replace the packed model that is there, up to date or not')
     .action(pack);
@@ -75,8 +75,7 @@ async function pack(model: string, flags: PackFlags): Promise<void> {
   const { folder } = findModel(model, MODEL_ARGUMENT);
   const name = basename(folder);
   const target = resolve(out ?? `${name}-${dtype}`);
-  const size = isQuantized(dtype) ? (blockSize ?? DEFAULT_BLOCK_SIZE) : null;
-  const settings = { dtype, blockSize: size, uniform };
+  const settings = { dtype, blockSize: blockSize ?? defaultBlockSize(dtype, uniform), uniform };
   const progress = new ProgressView(process.stderr, () => performance.now());
   const startedAtMs = performance.now();
   const result = await stoppable((signal) =>

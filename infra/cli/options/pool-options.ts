@@ -103,7 +103,7 @@ export function addPoolOptions(command: Command): Command {
     )
     .option(
       '--token-budget <n>',
-      'tokens per step of one attention instance, fewer of prompts where sequences decode; the same on all hosts ' +
+      'tokens per step of one attention instance, fewer of prompts where sequences decode ' +
         `(default: ${DEFAULT_LIMITS.tokenBudget}, and so many for all instances of a host whose experts are elsewhere)`,
       wholeNumber('--token-budget', 1, MOST_TOKENS_PER_STEP),
     )

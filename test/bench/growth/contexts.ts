@@ -37,8 +37,10 @@ export interface ContextCase {
   readonly moreBytesMs: number;
   /** What a step takes beyond that at the shortest context. */
   readonly moreMs: number;
-  /** Their ratio: 1 is what the bytes explain. */
+  /** Their ratio within a round: 1 is what the bytes explain. */
   readonly moreOverBytes: number | string;
+  readonly ratioLeast: number | string;
+  readonly ratioMost: number | string;
 }
 
 /** Bytes of keys and values, kept as f32, of one token. */
@@ -106,6 +108,13 @@ export function growthOf(
     const ms = summarise(rounds.map((step) => step.ms));
     const moreMs = over((step) => step.ms).median;
     const moreBytesMs = over((step) => step.bytes).median / bandwidthGbPerS / 1e6;
+    const ratio = summarise(
+      rounds.map(({ ms, bytes }, round) => {
+        const base = shortest![round]!;
+        return (ms - base.ms) / ((bytes - base.bytes) / bandwidthGbPerS / 1e6);
+      }),
+    );
+    const isShortest = rounds === shortest;
     return {
       sequences,
       context,
@@ -115,7 +124,9 @@ export function growthOf(
       kvMbPerStep: summarise(rounds.map((step) => step.bytes)).median / 1e6,
       moreBytesMs,
       moreMs,
-      moreOverBytes: rounds === shortest ? '–' : moreMs / moreBytesMs,
+      moreOverBytes: isShortest ? '–' : ratio.median,
+      ratioLeast: isShortest ? '–' : ratio.least,
+      ratioMost: isShortest ? '–' : ratio.most,
     };
   });
 }

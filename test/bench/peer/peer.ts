@@ -16,7 +16,7 @@ const WEIGHT_FORMS = Object.keys(GGUF_TYPES) as WeightForm[];
 /** The whole comparison, or a few of its cells, as `bench.ts` runs it. */
 export async function run({ quick }: { quick: boolean }): Promise<Record<string, unknown>> {
   const { cells, ...rest } = await runPeerBench(quick ? QUICK_OPTIONS : DEFAULT_OPTIONS, console.error);
-  return { cases: cells.map(tableRow), ...rest };
+  return { cases: cells.map(tableRow), ...rest, json: { cells, ...rest } };
 }
 
 const OWN_FLAGS = [

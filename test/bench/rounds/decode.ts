@@ -1,5 +1,5 @@
 import type { SequenceRequest } from '../peer/janus/http-load.ts';
-import { type DecodeTimes, decodeTimes } from '../peer/measure/decode-times.ts';
+import { ApartError, type DecodeTimes, decodeTimes } from '../peer/measure/decode-times.ts';
 
 /** Tokens beyond those that are to be timed, since sequences join one after the other. */
 const SPARE_TOKENS = 8;
@@ -30,7 +30,7 @@ export async function computePrompts(system: DecodingSystem, prompts: Prompts): 
  * @param prompts that `computePrompts` was told before
  * @param tokens that each sequence decodes while all do
  * @param round other rounds choose other tokens
- * @throws Error when they hardly decoded together in any attempt
+ * @throws ApartError when they hardly decoded together in any attempt
  */
 export async function decodeTogether(
   system: DecodingSystem,
@@ -49,7 +49,7 @@ export async function decodeTogether(
     try {
       return decodeTimes(timesMs);
     } catch (error) {
-      if (attempt === ATTEMPTS) throw error;
+      if (!(error instanceof ApartError) || attempt === ATTEMPTS) throw error;
     }
   }
 }

@@ -38,11 +38,11 @@ const ONE_EXPERT = oneHost(['--experts', '1']);
 const overMonolith = (sequences: number): number => (sequences === 1 ? 0.95 : 1);
 const overOneHost = (): number => 0.85;
 
-const SEPARATED = {
+const separated = (wanted?: Competitor['wanted']): Comparison['systems'] => ({
   monolith: { start: oneHost(['--monolith']) },
-  '1A1E': { start: ONE_EXPERT, wanted: overMonolith },
-  '1A2E': { start: oneHost(['--experts', '2']), wanted: overMonolith },
-};
+  '1A1E': { start: ONE_EXPERT, ...(wanted && { wanted }) },
+  '1A2E': { start: oneHost(['--experts', '2']), ...(wanted && { wanted }) },
+});
 
 /**
  * The monolith computes in one thread, the pools in two or three: on one processor that is no advantage, so there it shows what
@@ -50,8 +50,8 @@ const SEPARATED = {
  * an expert instance for each processor.
  */
 export const COMPARISONS: readonly Comparison[] = [
-  { processors: '0,1', systems: SEPARATED },
-  { processors: '0', systems: SEPARATED },
+  { processors: '0,1', systems: separated() },
+  { processors: '0', systems: separated(overMonolith) },
   {
     processors: '0,1',
     systems: {

@@ -13,7 +13,7 @@ export function one(): i32 {
 
 /**
  * True where the wide dot product takes codes up to 255 for unsigned and does not saturate, as with AVX-VNNI. It is found
- * out when a thread loads the kernels, and exported so that tests can try both ways.
+ * out when a thread loads the kernels, and exported for who chooses what the kernels compute, and so that tests can try both ways.
  */
 export let wideDot: bool = probeWideDot();
 

@@ -11,11 +11,12 @@ import { blockCount, paddedSize, plainScales } from './quantize';
 const SPREAD_TILES: u32 = 8;
 
 /**
- * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix as step · (code − zeroPoint): `[inputs padded to blocks, stride]`
- * signed bytes, the first tile in the first 8 columns.
+ * Writes tiles `[tileBegin, tileEnd)` of a matrix as step · (code − zeroPoint): `[inputs padded to blocks, stride]` signed bytes,
+ * the first tile in the first 8 columns. The steps of 8-bit codes are all 1, and their zero is 128.
  * @param stride bytes from one input to the next
  */
 export function spread(
+  bits: u32,
   weights: usize,
   inputSize: u32,
   blockSize: u32,
@@ -24,15 +25,17 @@ export function spread(
   target: usize,
   stride: u32,
 ): void {
-  const tileBytes = sizeOfTile(4, inputSize, blockSize);
+  const tileBytes = sizeOfTile(bits, inputSize, blockSize);
   const blocks = blockCount(inputSize, blockSize);
-  const blockBytes = 4 * blockSize + BLOCK_TAIL_BYTES;
+  const blockBytes = bits * blockSize + BLOCK_TAIL_BYTES;
   for (let begin = tileBegin; begin < tileEnd; begin += SPREAD_TILES) {
     const end = min(begin + SPREAD_TILES, tileEnd);
     for (let block: u32 = 0; block < blocks; block++) {
       for (let tile = begin; tile < end; tile++) {
+        const codes = weights + tile * tileBytes + block * blockBytes;
         const columns = target + block * blockSize * stride + 8 * (tile - tileBegin);
-        spreadBlock(weights + tile * tileBytes + block * blockBytes, blockSize, columns, stride);
+        if (bits == 4) spreadInt4(codes, blockSize, columns, stride);
+        else spreadInt8(codes, blockSize, columns, stride);
       }
     }
   }
@@ -41,7 +44,7 @@ export function spread(
 /** Input by input: in 16 codes the four inputs of a row lie together. */
 const TRANSPOSED = i8x16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 
-function spreadBlock(codes: usize, blockSize: u32, target: usize, stride: u32): void {
+function spreadInt4(codes: usize, blockSize: u32, target: usize, stride: u32): void {
   const tail = codes + 4 * blockSize;
   // See `one`.
   const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
@@ -60,6 +63,30 @@ function spreadBlock(codes: usize, blockSize: u32, target: usize, stride: u32): 
     const lastTwo = v128.shuffle<i32>(low, high, 2, 6, 3, 7);
     storeTwo(lastTwo, steps, zeroPoints, target + 2 * stride, stride);
     target += 4 * stride;
+  }
+}
+
+function spreadInt8(codes: usize, blockSize: u32, target: usize, stride: u32): void {
+  const end = codes + 8 * blockSize;
+  // See `one`.
+  const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
+  const zero = i8x16.splat(<i8>(-128 * one()));
+  while (codes < end) {
+    // 32 inputs of rows 0 to 3, and 128 bytes on those of rows 4 to 7.
+    const half = codes + 128;
+    for (; codes < half; codes += 16) {
+      const low = i8x16.relaxed_swizzle(v128.xor(v128.load(codes), zero), order);
+      const high = i8x16.relaxed_swizzle(v128.xor(v128.load(codes, 128), zero), order);
+      const firstTwo = v128.shuffle<i32>(low, high, 0, 4, 1, 5);
+      v128.store64_lane(target, firstTwo, 0);
+      v128.store64_lane(target + stride, firstTwo, 1);
+      target += 2 * stride;
+      const lastTwo = v128.shuffle<i32>(low, high, 2, 6, 3, 7);
+      v128.store64_lane(target, lastTwo, 0);
+      v128.store64_lane(target + stride, lastTwo, 1);
+      target += 2 * stride;
+    }
+    codes += 128;
   }
 }
 

@@ -1,6 +1,6 @@
 import { takeTurns } from '../../rounds/turns.ts';
 import type { PeerMode } from '../llama/protocol.ts';
-import { decodeTimes, p50p99, type Summary, summarise } from './decode-times.ts';
+import { ApartError, decodeTimes, p50p99, type Summary, summarise } from './decode-times.ts';
 import { randomTokens } from './prompts.ts';
 import type { Systems } from './systems.ts';
 
@@ -24,12 +24,15 @@ const MODES: readonly PeerMode[] = ['asItComes', 'tuned'];
 /** One way in one cell. */
 export interface Measured {
   readonly tokensPerSecond: Summary;
+  /** Of each repetition. */
+  readonly rounds: readonly number[];
   /** Of single steps in decode (TPOT), of whole prompts in prefill (TTFT). */
   readonly latency: { readonly p50Ms: number; readonly p99Ms: number };
 }
 
 /** Prompt rows that `janus up` prefills per step beside decoding; used to foresee how long prompts keep sequences apart. */
 const PREFILL_ROWS = 128;
+const MOST_RETRIES = 2;
 /** Room in the peer's cache beyond what is used. */
 const SPARE_CONTEXT = 8;
 
@@ -47,10 +50,11 @@ export async function measureCell(systems: Systems, options: CellOptions): Promi
   try {
     const run = options.phase === 'prefill' ? prefill(systems, options) : await decode(systems, options);
     const results = await takeTurns(WAYS, repetitions, run);
-    const measured = (way: Way): Measured => ({
-      tokensPerSecond: summarise(results.get(way)!.map(({ tokensPerSecond }) => tokensPerSecond)),
-      latency: p50p99(results.get(way)!.flatMap(({ latenciesMs }) => latenciesMs)),
-    });
+    const measured = (way: Way): Measured => {
+      const rounds = results.get(way)!.map(({ tokensPerSecond }) => tokensPerSecond);
+      const latency = p50p99(results.get(way)!.flatMap(({ latenciesMs }) => latenciesMs));
+      return { tokensPerSecond: summarise(rounds), rounds, latency };
+    };
     return Object.fromEntries(WAYS.map((way) => [way, measured(way)])) as Record<Way, Measured>;
   } finally {
     for (const mode of MODES) await systems.peer.tell('close', { mode });
@@ -84,8 +88,8 @@ async function decode({ janus, peer }: Systems, options: CellOptions): Promise<R
   for (const mode of MODES) await peer.tell('prepare', { mode, prompts });
   // While the last prompts are prefilled, the first sequences decode a token per step already.
   const tokens = decodeTokens + 2 * Math.ceil((sequences * context) / Math.max(1, PREFILL_ROWS - sequences));
-  return async (way, repetition) => {
-    const seed = 1_000 + 100 * repetition;
+  return againWhereApart(async (way, repetition, attempt) => {
+    const seed = 1_000 + 100 * repetition + 10_000 * attempt;
     let timesMs: readonly (readonly number[])[];
     if (way === 'ours' || way === 'oursInner') {
       const requests = prompts.map((prompt, i) => ({ prompt, tokens, seed: seed + i }));
@@ -96,5 +100,21 @@ async function decode({ janus, peer }: Systems, options: CellOptions): Promise<R
     }
     const { tokensPerSecond, gapsMs } = decodeTimes(timesMs);
     return { tokensPerSecond, latenciesMs: [...gapsMs] };
+  });
+}
+
+/** Runs a repetition again where its sequences hardly decoded together: one must not cost all that was measured before. */
+function againWhereApart(
+  run: (way: Way, repetition: number, attempt: number) => ReturnType<Repetition>,
+): Repetition {
+  return async (way, repetition) => {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await run(way, repetition, attempt);
+      } catch (error) {
+        if (!(error instanceof ApartError) || attempt === MOST_RETRIES) throw error;
+        console.error(`${way}, again: ${error.message}`);
+      }
+    }
   };
 }

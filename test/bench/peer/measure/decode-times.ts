@@ -3,6 +3,9 @@ import { median, percentile } from '../../results.ts';
 /** Steps that a sequence must have decoded beside all others for its rate to mean something. */
 export const FEWEST_STEADY_TOKENS = 8;
 
+/** Some sequence hardly decoded together with the others. */
+export class ApartError extends Error {}
+
 /** What the times of the tokens tell of the span in which all sequences decoded. */
 export interface DecodeTimes {
   /** Of all sequences together. */
@@ -18,7 +21,7 @@ export interface DecodeTimes {
  * sequences' own rates in between, so that tokens which just miss an edge cost nothing.
  *
  * @param timesMs per sequence, when it got its tokens
- * @throws Error when some sequence hardly decoded together with the others
+ * @throws ApartError when some sequence hardly decoded together with the others
  */
 export function decodeTimes(timesMs: readonly (readonly number[])[]): DecodeTimes {
   const fromMs = Math.max(...timesMs.map((of) => of[0] ?? Number.POSITIVE_INFINITY));
@@ -27,7 +30,7 @@ export function decodeTimes(timesMs: readonly (readonly number[])[]): DecodeTime
   const skipped = timesMs.map((of) => of.filter((ms) => ms < fromMs).length);
   const fewest = Math.min(...steady.map((of) => of.length));
   if (fewest < FEWEST_STEADY_TOKENS) {
-    throw new Error(
+    throw new ApartError(
       `A sequence got ${fewest} tokens while all ${timesMs.length} decoded; it takes ${FEWEST_STEADY_TOKENS}.`,
     );
   }

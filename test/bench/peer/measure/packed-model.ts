@@ -1,13 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { PACKED_VERSION } from '../../../../gpu-pool/packed/manifest.ts';
 import { packModel } from '../../../../gpu-pool/packed/pack/pack-model.ts';
-
-/** Of the peer's formats too. */
-const BLOCK_SIZE = 32;
+import { defaultBlockSize } from '../../../../gpu-pool/packed/packed-formats.ts';
 
 /**
  * Packs a checkpoint with all large matrices in one form, as the peer's files have them, beside itself; reused while it is
- * up to date.
+ * up to date. Blocks are those of `janus pack`: int4 has the peer's, of 32 weights; int8 has a scale per row where the peer has
+ * one per 32.
  *
  * @returns the packed folder
  */
@@ -16,12 +15,13 @@ export async function ensurePackedModel(
   dtype: 'int4' | 'int8',
   log: (line: string) => void,
 ): Promise<string> {
-  const target = `${folder}-${dtype}-${PACKED_VERSION}`;
+  const blockSize = defaultBlockSize(dtype, true);
+  const target = `${folder}-${dtype}-${blockSize}-${PACKED_VERSION}`;
   const startedAtMs = performance.now();
   const { kind } = await packModel({
     folder,
     target,
-    settings: { dtype, blockSize: BLOCK_SIZE, uniform: true },
+    settings: { dtype, blockSize, uniform: true },
     force: false,
     threads: availableParallelism(),
     signal: new AbortController().signal,

@@ -1,12 +1,14 @@
 import { loadModelConfig } from '../../../../gpu-pool/checkpoint/model-folder.ts';
 import type { WeightForm } from '../../../../shared/model/config.ts';
 import { ensureBenchModel } from '../../model/write-model.ts';
+import { pairedRatio } from '../../rounds/statistics.ts';
 import { readBandwidth } from '../bandwidth/bandwidth.ts';
 import { ensureGguf } from '../gguf/gguf.ts';
 import { ensurePeer, PEER_PACKAGE, PEER_VERSION } from '../llama/install.ts';
 import { Peer } from '../llama/peer.ts';
 import { findBatchedBench, runBatchedBench } from '../native/batched-bench.ts';
 import { type Agreement, answerGreedily, countAgreeing } from './agreement.ts';
+import { bytesPerToken } from './bytes-per-token.ts';
 import { type CellOptions, measureCell } from './cell.ts';
 import { LoadWatch } from './machine-load.ts';
 import { GGUF_TYPES, type PeerBenchOptions } from './options.ts';
@@ -20,6 +22,9 @@ const AGREEMENT_FORM: WeightForm = 'f32';
 /** Time before each cell in which both systems are idle, to see what else runs. */
 const PAUSE_MS = 500;
 const BANDWIDTH_THREADS = [1, 2];
+
+/** Tokens/s of one sequence, behind so many tokens, if all that a token needs were read at the bandwidth of the machine. */
+type Roof = (context: number) => number;
 
 type CellPlace = Pick<CellOptions, 'phase' | 'sequences' | 'context'>;
 
@@ -55,7 +60,7 @@ export async function runPeerBench(
   const cells: PeerCell[] = [];
   const costs: SystemCost[] = [];
   for (const form of options.dtypes) {
-    const measured = await measureForm(bed, form, watch);
+    const measured = await measureForm(bed, form, watch, Math.max(...Object.values(bandwidthGbPerS)));
     cells.push(...measured.cells);
     costs.push(measured.cost);
   }
@@ -87,6 +92,7 @@ async function measureForm(
   bed: Bed,
   form: WeightForm,
   watch: LoadWatch,
+  bandwidthGbPerS: number,
 ): Promise<{ cells: PeerCell[]; cost: SystemCost }> {
   const { folder, moduleUrl, options, log } = bed;
   const ggufPath = await ggufOf(bed, form);
@@ -105,10 +111,13 @@ async function measureForm(
     ggufPath,
     threads,
   });
+  // Decoding begins behind the prompt.
+  const roof: Roof = (context) =>
+    (bandwidthGbPerS * 1e9) / bytesPerToken(ours, form, context + options.decodeTokens / 2);
   const cells: PeerCell[] = [];
   for (const place of cellPlaces(options)) {
     await watch.pause(PAUSE_MS);
-    const cell = await measurePlace(bed, systems, form, place, native.get(nameOf(place)));
+    const cell = await measurePlace(bed, systems, form, place, native.get(nameOf(place)), roof);
     cells.push(cell);
     const { ours, oursInner, peerAsItComes, peerTuned } = cell;
     const speeds = { ours, oursInner, peerAsItComes, peerTuned };
@@ -144,13 +153,15 @@ async function measurePlace(
   dtype: WeightForm,
   place: CellPlace,
   native: number | undefined,
+  roof: Roof,
 ): Promise<PeerCell> {
   const { decodeTokens, repetitions } = options;
   const ways = await measureCell(systems, { ...place, decodeTokens, repetitions, vocabularySize });
   const ours = ways.ours.tokensPerSecond.median;
   const peerAsItComes = ways.asItComes.tokensPerSecond.median;
   const peerTuned = ways.tuned.tokensPerSecond.median;
-  const peer = Math.max(peerAsItComes, peerTuned);
+  const better = peerTuned >= peerAsItComes ? ways.tuned : ways.asItComes;
+  const peer = better.tokensPerSecond.median;
   return {
     dtype,
     peerDtype: GGUF_TYPES[dtype],
@@ -159,6 +170,9 @@ async function measurePlace(
     oursInner: ways.oursInner.tokensPerSecond.median,
     peer,
     ratio: ours / peer,
+    ratioInRounds: pairedRatio(ways.ours.rounds, better.rounds),
+    httpOverInner: pairedRatio(ways.ours.rounds, ways.oursInner.rounds),
+    ...(place.phase === 'decode' && place.sequences === 1 && { rooflineShare: ours / roof(place.context) }),
     peerAsItComes,
     peerTuned,
     ...(native !== undefined && { native }),
