@@ -5,9 +5,12 @@
 import { one, writeFour } from './codes';
 import { BLOCK_TAIL_BYTES, ROW_SCALES_BYTES } from './layout';
 import { sizeOfTile } from './linear';
-import { blockCount, paddedSize, plainScales } from './quantize';
+import { blockCount, CHUNK, paddedSize, plainScales } from './quantize';
 
-/** Tiles that are spread together: their outputs of one input fill a cache line. */
+/**
+ * Tiles that are spread together, a chunk of inputs at a time: their outputs of one input fill a cache line, and more lines than a
+ * chunk has inputs would push each other out of the first-level cache, since they lie a power of two apart.
+ */
 const SPREAD_TILES: u32 = 8;
 
 /**
@@ -28,14 +31,18 @@ export function spread(
   const tileBytes = sizeOfTile(bits, inputSize, blockSize);
   const blocks = blockCount(inputSize, blockSize);
   const blockBytes = bits * blockSize + BLOCK_TAIL_BYTES;
+  const chunks = blockSize / CHUNK;
   for (let begin = tileBegin; begin < tileEnd; begin += SPREAD_TILES) {
     const end = min(begin + SPREAD_TILES, tileEnd);
     for (let block: u32 = 0; block < blocks; block++) {
-      for (let tile = begin; tile < end; tile++) {
-        const codes = weights + tile * tileBytes + block * blockBytes;
-        const columns = target + block * blockSize * stride + 8 * (tile - tileBegin);
-        if (bits == 4) spreadInt4(codes, blockSize, columns, stride);
-        else spreadInt8(codes, blockSize, columns, stride);
+      for (let chunk: u32 = 0; chunk < chunks; chunk++) {
+        const input = block * blockSize + chunk * CHUNK;
+        for (let tile = begin; tile < end; tile++) {
+          const codes = weights + tile * tileBytes + block * blockBytes;
+          const columns = target + input * stride + 8 * (tile - tileBegin);
+          if (bits == 4) spreadInt4(codes + chunk * 4 * CHUNK, codes + 4 * blockSize, columns, stride);
+          else spreadInt8(codes + chunk * 8 * CHUNK, columns, stride);
+        }
       }
     }
   }
@@ -44,8 +51,8 @@ export function spread(
 /** Input by input: in 16 codes the four inputs of a row lie together. */
 const TRANSPOSED = i8x16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 
-function spreadInt4(codes: usize, blockSize: u32, target: usize, stride: u32): void {
-  const tail = codes + 4 * blockSize;
+function spreadInt4(codes: usize, tail: usize, target: usize, stride: u32): void {
+  const end = codes + 4 * CHUNK;
   // See `one`.
   const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
   const mask = i8x16.splat(<i8>(15 * one()));
@@ -54,7 +61,7 @@ function spreadInt4(codes: usize, blockSize: u32, target: usize, stride: u32): v
   const steps = i8x16.sub(v128.xor(v128.load(tail), odd), odd);
   const pairs = v128.load(tail, 16);
   const zeroPoints = i8x16.narrow_i16x8_u(i16x8.shr_u(pairs, 8), i16x8.shr_u(pairs, 8));
-  for (; codes < tail; codes += 16) {
+  for (; codes < end; codes += 16) {
     const packed = i8x16.relaxed_swizzle(v128.load(codes), order);
     const low = v128.and(packed, mask);
     const high = v128.and(i16x8.shr_u(packed, 4), mask);
@@ -66,27 +73,23 @@ function spreadInt4(codes: usize, blockSize: u32, target: usize, stride: u32): v
   }
 }
 
-function spreadInt8(codes: usize, blockSize: u32, target: usize, stride: u32): void {
-  const end = codes + 8 * blockSize;
+/** Of rows 4 to 7, the codes lie 128 bytes behind those of rows 0 to 3. */
+function spreadInt8(codes: usize, target: usize, stride: u32): void {
+  const end = codes + 4 * CHUNK;
   // See `one`.
   const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
   const zero = i8x16.splat(<i8>(-128 * one()));
-  while (codes < end) {
-    // 32 inputs of rows 0 to 3, and 128 bytes on those of rows 4 to 7.
-    const half = codes + 128;
-    for (; codes < half; codes += 16) {
-      const low = i8x16.relaxed_swizzle(v128.xor(v128.load(codes), zero), order);
-      const high = i8x16.relaxed_swizzle(v128.xor(v128.load(codes, 128), zero), order);
-      const firstTwo = v128.shuffle<i32>(low, high, 0, 4, 1, 5);
-      v128.store64_lane(target, firstTwo, 0);
-      v128.store64_lane(target + stride, firstTwo, 1);
-      target += 2 * stride;
-      const lastTwo = v128.shuffle<i32>(low, high, 2, 6, 3, 7);
-      v128.store64_lane(target, lastTwo, 0);
-      v128.store64_lane(target + stride, lastTwo, 1);
-      target += 2 * stride;
-    }
-    codes += 128;
+  for (; codes < end; codes += 16) {
+    const low = i8x16.relaxed_swizzle(v128.xor(v128.load(codes), zero), order);
+    const high = i8x16.relaxed_swizzle(v128.xor(v128.load(codes, 128), zero), order);
+    const firstTwo = v128.shuffle<i32>(low, high, 0, 4, 1, 5);
+    v128.store64_lane(target, firstTwo, 0);
+    v128.store64_lane(target + stride, firstTwo, 1);
+    target += 2 * stride;
+    const lastTwo = v128.shuffle<i32>(low, high, 2, 6, 3, 7);
+    v128.store64_lane(target, lastTwo, 0);
+    v128.store64_lane(target + stride, lastTwo, 1);
+    target += 2 * stride;
   }
 }
 
