@@ -8,7 +8,7 @@ import { attentionScratchBytes, type Kernels, loadKernels } from '../kernels/ker
 import { type AttentionSizes, kernelsFit, layOutAttention } from '../runtime/kernel/attention-layout.ts';
 import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
 import type { KernelReach } from '../runtime/kernel/kernel-source.ts';
-import { allocateProducts, productsAreExact } from '../runtime/kernel/quantized-products.ts';
+import { allocateProducts, productsAreExact } from '../runtime/kernel/product-scratch.ts';
 import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
@@ -122,7 +122,7 @@ export function scratchBytes(config: ModelConfig, rows: number): number {
 
 function productBytes(config: ModelConfig, rows: number): number {
   const region = new Region();
-  allocateProducts(region, widestInput(config), rows);
+  allocateProducts(region, widestInput(config), rows, true);
   return region.usedBytes;
 }
 

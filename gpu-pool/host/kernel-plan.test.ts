@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
 import { loadKernels } from '../kernels/kernels.ts';
 import { packedFormats } from '../packed/packed-formats.ts';
-import { productsAreExact } from '../runtime/kernel/quantized-products.ts';
+import { productsAreExact } from '../runtime/kernel/product-scratch.ts';
 import { tinyConfig } from '../runtime/testing/tiny-model.ts';
 import { weightFormats } from '../runtime/weights.ts';
 import { reachOf } from './kernel-coverage.ts';

@@ -10,10 +10,10 @@ import { isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-expe
 import type { KernelReach, KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import {
   allocateProducts,
-  isSpreadable,
+  isMultipliedAsBytes,
   type ProductScratch,
   productsAreExact,
-} from '../runtime/kernel/quantized-products.ts';
+} from '../runtime/kernel/product-scratch.ts';
 import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
@@ -161,13 +161,17 @@ function placeExperts(
   return buffer;
 }
 
-/** Memory of a thread for products by ONNX Runtime, where these are exact and it may be used. */
+/** Memory of a thread for products of bytes, where any matrix is multiplied so. */
 function placeProducts(demand: KernelDemand, memory: KernelMemory): ProductScratch | null {
-  if (!productsAreExact()) return null;
   const formats = Object.values(demand.formats as unknown as Record<string, MatrixFormat>);
-  if (!formats.some((format) => format.form === 'blocks' && isSpreadable(format))) return null;
+  if (!formats.some((format) => format.form === 'blocks' && isMultipliedAsBytes(format))) return null;
   const { config, expertRows, attentionRows, slots } = demand;
-  return allocateProducts(memory, widestInput(config), Math.max(expertRows, attentionRows, slots));
+  return allocateProducts(
+    memory,
+    widestInput(config),
+    Math.max(expertRows, attentionRows, slots),
+    productsAreExact(),
+  );
 }
 
 /** Weights and buffers of each attention instance, and an equal share of what is left for its KV cache. */

@@ -43,12 +43,37 @@ export interface Kernels {
     blockSize: number,
     target: number,
   ): void;
+  /** The same codes as 16-bit integers, for `sumPanel`, and behind them scales for `scalePanel`. `inputSize` is even. */
+  quantizeWords(source: number, sourceStride: number, rows: number, inputSize: number, target: number): void;
   /**
-   * Writes tiles `[tileBegin, tileEnd)` of a matrix in layout tile8 as signed bytes in units of their rows' scales:
-   * `[inputs padded to whole blocks, stride]`, the first tile in the first 8 columns. 8-bit codes must be `perRow`.
+   * `sums[m, n] = Σ_k words[m, k] · panel[k, n]`, for few rows.
+   * @param words `[rows, inputSize]` from `quantizeWords`
+   * @param panel signed bytes `[inputSize, width]` in layout panels
+   * @param sums int32 `[rows, width]`, written
+   */
+  sumPanel(words: number, rows: number, panel: number, inputSize: number, width: number, sums: number): void;
+  /**
+   * Outputs of a panel from sums of products, gated as by `scaleSums`.
+   * @param xScales f32 `[rows]`
+   * @param columns of the panel that are outputs, a multiple of 4
+   * @param output of the panel's first column; rows `outputStride` floats apart
+   */
+  scalePanel(
+    sums: number,
+    width: number,
+    rowScales: number,
+    xScales: number,
+    rows: number,
+    columns: number,
+    output: number,
+    outputStride: number,
+    gated: 0 | 1,
+  ): void;
+  /**
+   * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix in layout tile8 as signed bytes in units of their rows' scales:
+   * `[inputs padded to whole blocks, stride]`, the first tile in the first 8 columns.
    */
   spread(
-    bits: number,
     weights: number,
     inputSize: number,
     blockSize: number,
@@ -58,7 +83,7 @@ export interface Kernels {
     stride: number,
   ): void;
   /**
-   * Outputs from sums of products: those of `linear` where `gated` is 0; where it is 1, what stands in `output` is multiplied by
+   * Outputs of a 4-bit matrix from sums of products: those of `linear` where `gated` is 0; where it is 1, what stands in `output` is multiplied by
    * their SiLU.
    * @param sums int32 `[rows, sumsStride]`, the first tile in the first 8 columns
    * @param plain the rows from `quantizePlain`
@@ -66,7 +91,6 @@ export interface Kernels {
   scaleSums(
     sums: number,
     sumsStride: number,
-    bits: number,
     weights: number,
     inputSize: number,
     blockSize: number,

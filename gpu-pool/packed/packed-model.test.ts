@@ -189,7 +189,7 @@ describe('a packed model', () => {
     const { name, shape } = down;
     expect(
       sameBytes(
-        model.tile8(name, shape)!,
+        model.stored(name, shape)!,
         place.subarray(group.parts[2]!.offset).subarray(0, group.parts[2]!.bytes),
       ),
     ).toBe(true);

@@ -181,8 +181,8 @@ export class PackedModel implements ModelWeights {
     return decodeBlocks(this.#read(group, part), part.shape, part.format);
   }
 
-  /** The bytes of a tensor that is stored in layout tile8; undefined where it is not. @throws JanusError as `float32` does */
-  tile8(name: string, shape: readonly number[]): Uint8Array | undefined {
+  /** The bytes of a tensor that is stored as the kernels read it; undefined where it is not. @throws JanusError as `float32` does */
+  stored(name: string, shape: readonly number[]): Uint8Array | undefined {
     const { group, part } = this.#find(name, shape, this.#quantized, this.#plain);
     return part.format.form === 'blocks' ? this.#read(group, part) : undefined;
   }

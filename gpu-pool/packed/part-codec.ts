@@ -1,6 +1,6 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { elementCount } from '../../shared/model/safetensors.ts';
-import { packTile8, unpackTile8 } from '../kernels/tile8.ts';
+import { readMatrix, storeMatrix } from '../kernels/stored-matrix.ts';
 import { type BlockQuantized, blockFormatOf, dequantizeBlocks, quantizeBlocks } from '../runtime/quantize.ts';
 import { type PartFormat, rowsAndColumns } from './part-format.ts';
 
@@ -30,7 +30,7 @@ export function encodeRows(
   const { buffer, byteOffset } = target;
   switch (format.form) {
     case 'blocks':
-      packTile8(quantizeBlocks(weights, rows, columns, format), target);
+      storeMatrix(quantizeBlocks(weights, rows, columns, format), target);
       return;
     case 'f32':
       new Float32Array(buffer, byteOffset, weights.length).set(weights);
@@ -79,7 +79,7 @@ export function decodeBlocks(
   format: PartFormat & { readonly form: 'blocks' },
 ): BlockQuantized {
   const { rows, columns } = rowsAndColumns(shape);
-  return unpackTile8(bytes, rows, columns, blockFormatOf(format));
+  return readMatrix(bytes, rows, columns, blockFormatOf(format));
 }
 
 /** NaN if any number is. */

@@ -1,10 +1,9 @@
 import { elementCount } from '../../shared/model/safetensors.ts';
-import { tile8Bytes } from '../kernels/tile8.ts';
+import { storedBytes, storedRowsStep } from '../kernels/stored-matrix.ts';
 import type { BlockFormat } from '../runtime/quantize.ts';
 
 /**
- * How the numbers of a part lie in its file, little-endian: row by row as f32, f16 or bf16, or as quantised blocks in the
- * kernels' layout tile8.
+ * How the numbers of a part lie in its file, little-endian: row by row as f32, f16 or bf16, or quantised as the kernels read them.
  */
 export type PartFormat =
   | { readonly form: 'f32' | 'f16' | 'bf16' }
@@ -18,9 +17,13 @@ export function rowsAndColumns(shape: readonly number[]): { rows: number; column
   return { rows: elementCount(shape) / columns, columns };
 }
 
-/** Bytes of `rows` rows of a tensor. Of blocks, only the last rows of a tensor may be fewer than a multiple of 8. */
+/** Parts of a tensor but the last must have a multiple of so many rows, so that they lie one after the other. */
+export const rowsStep = (format: PartFormat): number =>
+  format.form === 'blocks' ? storedRowsStep(format) : 1;
+
+/** Bytes of `rows` rows of a tensor, which are a multiple of `rowsStep` unless they are its last. */
 export function rowBytes(rows: number, columns: number, format: PartFormat): number {
-  if (format.form === 'blocks') return tile8Bytes(rows, columns, format);
+  if (format.form === 'blocks') return storedBytes(rows, columns, format);
   return rows * columns * NUMBER_BYTES[format.form];
 }
 

@@ -21,9 +21,9 @@ export interface WeightSource {
 
 /** A model's weights, some of which may be stored as the kernels read them. */
 export interface ModelWeights extends WeightSource {
-  /** The bytes of a tensor that is stored in layout tile8, else undefined. @throws JanusError as `float32` does */
-  tile8?(name: string, shape: readonly number[]): Uint8Array | undefined;
-  /** Reads the matrices of an expert, stored in layout tile8, to `target`. Absent where experts are not stored so. */
+  /** The bytes of a tensor that is stored as the kernels read it, else undefined. @throws JanusError as `float32` does */
+  stored?(name: string, shape: readonly number[]): Uint8Array | undefined;
+  /** Reads the matrices of an expert, stored as the kernels read them, to `target`. Absent where experts are not stored so. */
   readExpert?(layer: number, expert: number, target: Uint8Array): void;
 }
 

@@ -12,6 +12,7 @@ export { gateUp, linear } from './linear/linear';
 export { wideDot } from './linear/codes';
 export { rmsNorm, rotate } from './norm';
 export { scaleSums, spread } from './linear/products';
-export { quantizePlain, quantizeRows } from './linear/quantize';
+export { quantizePlain, quantizeRows, quantizeWords } from './linear/quantize';
+export { scalePanel, sumPanel } from './linear/panels';
 export { chooseExperts, combine, moveRows } from './routing';
 export { largestOf, weigh } from './sampling';

@@ -1,6 +1,7 @@
 import { type BlockFormat, type BlockQuantized, quantizeBlocks } from '../../runtime/quantize.ts';
 import { randomNumbers } from '../../runtime/testing/tiny-model.ts';
-import { packTile8, TILE_ROWS, tile8Bytes } from '../tile8.ts';
+import { storedBytes, storeMatrix } from '../stored-matrix.ts';
+import { TILE_ROWS } from '../tile8.ts';
 import type { KernelBed } from './kernel-bed.ts';
 
 /** A random matrix `[n, k]`. */
@@ -10,8 +11,8 @@ export function quantisedMatrix(n: number, k: number, format: BlockFormat, seed:
 
 /** Packs `matrix` into the bed's memory; returns where it lies. */
 export function putMatrix(bed: KernelBed, matrix: BlockQuantized): number {
-  const packed = new Uint8Array(tile8Bytes(matrix.outputSize, matrix.inputSize, matrix.format));
-  packTile8(matrix, packed);
+  const packed = new Uint8Array(storedBytes(matrix.outputSize, matrix.inputSize, matrix.format));
+  storeMatrix(matrix, packed);
   return bed.put(packed);
 }
 

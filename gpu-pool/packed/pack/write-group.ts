@@ -2,14 +2,12 @@ import fs from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { encodeRows } from '../part-codec.ts';
-import { rowBytes, rowsAndColumns } from '../part-format.ts';
+import { rowBytes, rowsAndColumns, rowsStep } from '../part-format.ts';
 import type { GroupPlan, PackedPart } from '../plan.ts';
 import type { RowReader } from './row-reader.ts';
 
 /** Rows are encoded together up to so many weights, which bounds the memory that packing takes: 8 MiB as f32. */
 export const SLICE_WEIGHTS = 2 ** 21;
-/** Slices but a part's last one are whole tiles of the quantised layout. */
-const SLICE_ROWS_STEP = 8;
 
 export interface OpenFile {
   readonly path: string;
@@ -58,10 +56,10 @@ export function largestSlice(groups: readonly GroupPlan[]): number {
   return largest;
 }
 
-function sliceRows({ shape }: PackedPart): number {
+function sliceRows({ shape, format }: PackedPart): number {
   const { rows, columns } = rowsAndColumns(shape);
-  const step = SLICE_ROWS_STEP * columns;
-  return Math.min(rows, Math.max(1, Math.floor(SLICE_WEIGHTS / step)) * SLICE_ROWS_STEP);
+  const step = rowsStep(format);
+  return Math.min(rows, Math.max(1, Math.floor(SLICE_WEIGHTS / (step * columns))) * step);
 }
 
 function* slicesOf(part: PackedPart) {

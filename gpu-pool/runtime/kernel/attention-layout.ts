@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { quantizedBytes } from '../../kernels/kernels.ts';
-import { tile8Bytes } from '../../kernels/tile8.ts';
+import { storedBytes } from '../../kernels/stored-matrix.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
 import { SPAN_WORDS } from './kernel-tasks.ts';
 import type { Region } from './region.ts';
@@ -14,10 +14,12 @@ export interface AttentionSizes {
   readonly head: BlockMatrixFormat;
 }
 
-/** Offsets of a layer's weights. Query, key and value projections follow each other without a gap. */
+/** Offsets of a layer's weights. */
 export interface LayerOffsets {
   readonly inputNorm: number;
-  readonly projections: number;
+  readonly queryProjection: number;
+  readonly keyProjection: number;
+  readonly valueProjection: number;
   readonly queryNorm: number;
   readonly keyNorm: number;
   readonly output: number;
@@ -43,7 +45,7 @@ export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, regi
   return {
     layers,
     finalNorm: region.allocate(FLOAT * hiddenSize),
-    head: region.allocate(tile8Bytes(vocabularySize, hiddenSize, sizes.head)),
+    head: region.allocate(storedBytes(vocabularySize, hiddenSize, sizes.head)),
     beforeAttention: rows(hiddenSize),
     beforeExperts: rows(hiddenSize),
     normed: rows(hiddenSize),
@@ -74,10 +76,12 @@ function layOutLayer(config: ModelConfig, sizes: AttentionSizes, region: Region)
   const kvWidth = config.keyValueHeads * headSize;
   return {
     inputNorm: region.allocate(FLOAT * hiddenSize),
-    projections: region.allocate(tile8Bytes(queryWidth + 2 * kvWidth, hiddenSize, sizes.attention)),
+    queryProjection: region.allocate(storedBytes(queryWidth, hiddenSize, sizes.attention)),
+    keyProjection: region.allocate(storedBytes(kvWidth, hiddenSize, sizes.attention)),
+    valueProjection: region.allocate(storedBytes(kvWidth, hiddenSize, sizes.attention)),
     queryNorm: queryKeyNorm ? region.allocate(FLOAT * headSize) : 0,
     keyNorm: queryKeyNorm ? region.allocate(FLOAT * headSize) : 0,
-    output: region.allocate(tile8Bytes(hiddenSize, queryWidth, sizes.attention)),
+    output: region.allocate(storedBytes(hiddenSize, queryWidth, sizes.attention)),
     postNorm: region.allocate(FLOAT * hiddenSize),
     router: region.allocate(FLOAT * config.experts * hiddenSize),
   };

@@ -3,7 +3,7 @@ import type { GatePlacement, ModelConfig } from '../../../shared/model/config.ts
 import type { TensorSpec } from '../../../shared/model/tensor-specs.ts';
 import { modelTensors } from '../../../shared/model/tensors.ts';
 import type { Kernels } from '../../kernels/kernels.ts';
-import { tile8Bytes } from '../../kernels/tile8.ts';
+import { storedBytes } from '../../kernels/stored-matrix.ts';
 import type { Team } from '../../team/team.ts';
 import type { AttentionCompute, AttentionSpan } from '../attention-compute.ts';
 import { EmbeddingRows } from '../embedding-rows.ts';
@@ -12,9 +12,10 @@ import { RotaryTable } from '../rotary.ts';
 import type { ModelWeights } from '../weights.ts';
 import { type AttentionLayout, type AttentionSizes, layOutAttention } from './attention-layout.ts';
 import { SPAN_WORDS, TaskKind } from './kernel-tasks.ts';
+import { columnsOf, unitsOf } from './product-kind.ts';
 import type { QuantizedProducts } from './quantized-products.ts';
 import type { Region } from './region.ts';
-import { writeTile8 } from './write-tile8.ts';
+import { writeMatrix } from './write-matrix.ts';
 
 export interface KernelAttentionOptions extends AttentionSizes {
   readonly kernels: Kernels;
@@ -28,8 +29,8 @@ export interface KernelAttentionOptions extends AttentionSizes {
   readonly gate: GatePlacement;
 }
 
-/** Tiles, outputs and units with fewer of which waking a helper costs more than it helps: about 50 µs of work. */
-const FEWEST_TILE_ROWS = 64;
+/** Outputs of rows, scores and attended positions with fewer of which waking a helper costs more than it helps: about 50 µs of work. */
+const FEWEST_OUTPUT_ROWS = 512;
 const FEWEST_ATTENDED = 256;
 const FEWEST_SCORES = 512;
 
@@ -46,7 +47,6 @@ export class KernelAttentionModel implements AttentionCompute {
   readonly #rotary: RotaryTable;
   readonly #buffer: ArrayBufferLike;
   readonly #spans: Int32Array;
-  readonly #projectionTileBytes: number;
   /** T of the step under way. */
   #rows = 0;
 
@@ -63,7 +63,6 @@ export class KernelAttentionModel implements AttentionCompute {
     this.values = this.#floats(this.#at.values, maxRows * kvWidth);
     this.moeOutput = this.#floats(this.#at.moeOutput, maxRows * config.hiddenSize);
     this.#spans = new Int32Array(this.#buffer, this.#at.spans, slots * SPAN_WORDS);
-    this.#projectionTileBytes = tile8Bytes(8, config.hiddenSize, options.attention);
     this.#rotary = new RotaryTable(config.contextLength, config.headSize, config.ropeTheta);
     this.#embedding = new EmbeddingRows(config, weights);
     this.#load(weights);
@@ -77,7 +76,7 @@ export class KernelAttentionModel implements AttentionCompute {
     const { attention, head } = this.#options;
     const tensors = modelTensors(this.#config);
     this.#loadFloats(weights, tensors.finalNorm, this.#at.finalNorm);
-    this.#loadMatrices(weights, [tensors.languageModelHead], head, this.#at.head);
+    this.#loadMatrix(weights, tensors.languageModelHead, head, this.#at.head);
     for (const [layer, at] of this.#at.layers.entries()) {
       const of = tensors.layer(layer);
       this.#loadFloats(weights, of.inputNorm, at.inputNorm);
@@ -85,9 +84,10 @@ export class KernelAttentionModel implements AttentionCompute {
       this.#loadFloats(weights, of.router, at.router);
       if (of.queryNorm) this.#loadFloats(weights, of.queryNorm, at.queryNorm);
       if (of.keyNorm) this.#loadFloats(weights, of.keyNorm, at.keyNorm);
-      const projections = [of.queryProjection, of.keyProjection, of.valueProjection];
-      this.#loadMatrices(weights, projections, attention, at.projections);
-      this.#loadMatrices(weights, [of.outputProjection], attention, at.output);
+      this.#loadMatrix(weights, of.queryProjection, attention, at.queryProjection);
+      this.#loadMatrix(weights, of.keyProjection, attention, at.keyProjection);
+      this.#loadMatrix(weights, of.valueProjection, attention, at.valueProjection);
+      this.#loadMatrix(weights, of.outputProjection, attention, at.output);
     }
   }
 
@@ -96,18 +96,9 @@ export class KernelAttentionModel implements AttentionCompute {
     this.#floats(offset, values.length).set(values);
   }
 
-  #loadMatrices(
-    weights: ModelWeights,
-    specs: readonly TensorSpec[],
-    format: BlockMatrixFormat,
-    offset: number,
-  ): void {
-    let at = offset;
-    for (const spec of specs) {
-      const bytes = tile8Bytes(spec.shape[0]!, spec.shape[1]!, format);
-      writeTile8(weights, spec, format, new Uint8Array(this.#buffer, at, bytes));
-      at += bytes;
-    }
+  #loadMatrix(weights: ModelWeights, spec: TensorSpec, format: BlockMatrixFormat, offset: number): void {
+    const bytes = storedBytes(spec.shape[0]!, spec.shape[1]!, format);
+    writeMatrix(weights, spec, format, new Uint8Array(this.#buffer, offset, bytes));
   }
 
   embed(tokenIds: Int32Array, positions: Int32Array, rows: number): void {
@@ -138,20 +129,19 @@ export class KernelAttentionModel implements AttentionCompute {
     kernels.rmsNorm(source, addend, weights.inputNorm, rows, hiddenSize, rmsNormEpsilon, at.normed, sum);
     const kind = products.kindOf(attention, rows);
     products.quantize(kind, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
-    const queryTiles = (attentionHeads * headSize) / 8;
-    const kvTiles = (keyValueHeads * headSize) / 8;
+    const width = attentionHeads * headSize;
+    const kvWidth = keyValueHeads * headSize;
     team.run(
       TaskKind.project,
       [
-        ...[kind, weights.projections, hiddenSize, attention.blockSize, at.quantized, rows],
-        ...[at.queries, at.keys, at.values, queryTiles, kvTiles, kvTiles, this.#projectionTileBytes],
+        ...[kind, hiddenSize, attention.blockSize, at.quantized, rows],
+        ...[weights.queryProjection, weights.keyProjection, weights.valueProjection],
+        ...[at.queries, at.keys, at.values, width, kvWidth, kvWidth],
       ],
-      queryTiles + 2 * kvTiles,
-      FEWEST_TILE_ROWS / rows,
+      unitsOf(kind, width) + 2 * unitsOf(kind, kvWidth),
+      FEWEST_OUTPUT_ROWS / columnsOf(kind) / rows,
     );
     const { cosines, sines } = at;
-    const width = attentionHeads * headSize;
-    const kvWidth = keyValueHeads * headSize;
     const { queryNorm, keyNorm } = weights;
     kernels.rotate(
       at.queries,
@@ -248,8 +238,8 @@ export class KernelAttentionModel implements AttentionCompute {
     team.run(
       TaskKind.linear,
       [kind, weights, inputSize, blockSize, quantized, rows, output, outputSize],
-      outputSize / 8,
-      FEWEST_TILE_ROWS / rows,
+      unitsOf(kind, outputSize),
+      FEWEST_OUTPUT_ROWS / columnsOf(kind) / rows,
     );
   }
 

@@ -2,13 +2,15 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { expertTensors } from '../../../shared/model/tensors.ts';
 import { loadKernels, quantizedBytes } from '../../kernels/kernels.ts';
-import { LARGEST_BLOCK, TILE_ROWS, tile8Bytes } from '../../kernels/tile8.ts';
+import { storedBytes } from '../../kernels/stored-matrix.ts';
+import { LARGEST_BLOCK } from '../../kernels/tile8.ts';
 import type { BlockMatrixFormat, MatrixFormat } from '../matrix.ts';
 import { expertFormat, type ModelWeights, type WeightFormats } from '../weights.ts';
 import type { KernelReach, KernelSource } from './kernel-source.ts';
+import { unitsOf } from './product-kind.ts';
 import { QuantizedProducts } from './quantized-products.ts';
 import { Region } from './region.ts';
-import { writeTile8 } from './write-tile8.ts';
+import { writeMatrix } from './write-matrix.ts';
 
 /** Offsets of an expert's matrices from where it lies. */
 interface ExpertLayout {
@@ -21,9 +23,9 @@ interface ExpertLayout {
 /** The same order and alignment as in packed models, so that an expert is loaded by one read. */
 function expertLayout({ hiddenSize, expertSize }: ModelConfig, format: BlockMatrixFormat): ExpertLayout {
   const region = new Region();
-  const gate = region.allocate(tile8Bytes(expertSize, hiddenSize, format));
-  const up = region.allocate(tile8Bytes(expertSize, hiddenSize, format));
-  const down = region.allocate(tile8Bytes(hiddenSize, expertSize, format));
+  const gate = region.allocate(storedBytes(expertSize, hiddenSize, format));
+  const up = region.allocate(storedBytes(expertSize, hiddenSize, format));
+  const down = region.allocate(storedBytes(hiddenSize, expertSize, format));
   return { gate, up, down, bytes: region.usedBytes };
 }
 
@@ -111,9 +113,9 @@ export class KernelExperts {
     }
     const format = expertFormat(this.#formats, layer) as BlockMatrixFormat;
     const tensors = expertTensors(this.#config, layer, expert);
-    writeTile8(weights, tensors.gate, format, target.subarray(gate, up));
-    writeTile8(weights, tensors.up, format, target.subarray(up, down));
-    writeTile8(weights, tensors.down, format, target.subarray(down));
+    writeMatrix(weights, tensors.gate, format, target.subarray(gate, up));
+    writeMatrix(weights, tensors.up, format, target.subarray(up, down));
+    writeMatrix(weights, tensors.down, format, target.subarray(down));
     return bytes;
   }
 
@@ -141,7 +143,7 @@ export class KernelExperts {
       at + up,
       hiddenSize,
       blockSize,
-      expertSize / TILE_ROWS,
+      expertSize,
       scratch.quantizedInput,
       rows,
       scratch.inner,
@@ -153,7 +155,7 @@ export class KernelExperts {
       expertSize,
       blockSize,
       0,
-      hiddenSize / TILE_ROWS,
+      unitsOf(kind, hiddenSize),
       scratch.quantizedInner,
       rows,
       scratch.output,

@@ -1,4 +1,4 @@
-import type { ProductScratch } from './quantized-products.ts';
+import type { ProductScratch } from './product-scratch.ts';
 
 /**
  * What the kernels are to multiply on this machine: 4-bit codes; also 8-bit codes of one scale per row, where ONNX Runtime's products of
@@ -17,7 +17,7 @@ export interface KernelSource {
   readonly experts: SharedArrayBuffer;
   /** Memory of one compute thread alone. */
   readonly scratch: number;
-  /** More of it, for products by ONNX Runtime; null where they are not exact on this machine. */
+  /** More of it, for products of bytes; null where nothing is multiplied so. */
   readonly products: ProductScratch | null;
   readonly reach: KernelReach;
   /** Rows that a thread computes at once: scratch memory is made for so many. */

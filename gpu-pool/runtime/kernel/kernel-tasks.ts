@@ -1,13 +1,13 @@
 import type { Kernels } from '../../kernels/kernels.ts';
-import { TILE_ROWS } from '../../kernels/tile8.ts';
 import type { TaskRunner } from '../../team/team-board.ts';
+import { unitsOf } from './product-kind.ts';
 import type { QuantizedProducts } from './quantized-products.ts';
 
 /** Parts of a layer that the threads of a host share. The arguments of each kind follow its name, in their order. */
 export const TaskKind = {
-  /** `ProductKind`, weights, K, block size, activations, rows, output, output stride; units: tiles */
+  /** `ProductKind`, weights, K, block size, activations, rows, output, outputs; units: those of the kind */
   linear: 0,
-  /** As `linear` for three matrices that follow each other: …, rows, their outputs, their tiles, bytes of a tile. */
+  /** `ProductKind`, K, block size, activations, rows, and of each of three matrices weights, output and outputs. */
   project: 1,
   /** spans, queries, output, heads, key-value heads, D; units: spans × key-value heads */
   attend: 2,
@@ -49,18 +49,16 @@ export function kernelTasks(
 }
 
 function project(products: QuantizedProducts, a: Int32Array, begin: number, end: number): void {
-  const tileBytes = a[12]!;
+  const kind = a[0]!;
   let first = 0;
   for (let matrix = 0; matrix < 3; matrix++) {
-    const tiles = a[9 + matrix]!;
+    const outputs = a[11 + matrix]!;
+    const units = unitsOf(kind, outputs);
     const from = Math.max(begin - first, 0);
-    const to = Math.min(end - first, tiles);
-    const weights = a[1]! + first * tileBytes;
-    const stride = tiles * TILE_ROWS;
-    if (from < to) {
-      products.linear(a[0]!, weights, a[2]!, a[3]!, from, to, a[4]!, a[5]!, a[6 + matrix]!, stride);
-    }
-    first += tiles;
+    const to = Math.min(end - first, units);
+    if (from < to)
+      products.linear(kind, a[5 + matrix]!, a[1]!, a[2]!, from, to, a[3]!, a[4]!, a[8 + matrix]!, outputs);
+    first += units;
   }
 }
 

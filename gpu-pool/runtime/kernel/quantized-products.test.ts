@@ -2,20 +2,27 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { quantizedBytes } from '../../kernels/kernels.ts';
 import { kernelBed } from '../../kernels/testing/kernel-bed.ts';
-import { putMatrix, quantisedMatrix, tilesOf } from '../../kernels/testing/quantised-matrix.ts';
-import type { BlockFormat, BlockQuantized } from '../quantize.ts';
+import {
+  product,
+  putMatrix,
+  quantisedMatrix,
+  relativeDifference,
+  roundActivations,
+} from '../../kernels/testing/quantised-matrix.ts';
+import { type BlockFormat, type BlockQuantized, dequantizeBlocks } from '../quantize.ts';
 import { randomNumbers } from '../testing/tiny-model.ts';
-import { allocateProducts, ProductKind, productsAreExact, QuantizedProducts } from './quantized-products.ts';
+import { ProductKind, unitsOf } from './product-kind.ts';
+import { allocateProducts, productsAreExact } from './product-scratch.ts';
+import { QuantizedProducts } from './quantized-products.ts';
 
 const bed = kernelBed();
 const { kernels, memory } = bed;
 const MOST_ROWS = 80;
-const alone = new QuantizedProducts(kernels, memory.memory, null);
-const helped = new QuantizedProducts(
-  kernels,
-  memory.memory,
-  productsAreExact() ? allocateProducts(memory, 400, MOST_ROWS) : null,
-);
+const newProducts = (inputSize: number, rows: number, whole: boolean): QuantizedProducts =>
+  new QuantizedProducts(kernels, memory.memory, allocateProducts(memory, inputSize, rows, whole));
+const alone = newProducts(400, MOST_ROWS, false);
+const helped = newProducts(400, MOST_ROWS, productsAreExact());
+const BYTES = { bits: 8, blockSize: 32, zeroPoints: false, perRow: true } as const;
 
 /** `[rows, n]` of a matrix `[n, k]` at `weights` and rows at `source`, with offsets as tasks pass them. */
 function productOf(
@@ -31,7 +38,8 @@ function productOf(
   const output = bed.room(rows * n);
   const kind = products.kindOf(format, rows);
   products.quantize(kind, source, rows, k, blockSize, quantised);
-  products.linear(kind, weights | 0, k, blockSize, 0, tilesOf(matrix), quantised | 0, rows, output | 0, n);
+  const units = unitsOf(kind, n);
+  products.linear(kind, weights | 0, k, blockSize, 0, units, quantised | 0, rows, output | 0, n);
   return memory.floats(output, rows * n);
 }
 
@@ -61,34 +69,45 @@ test('many rows give the same bits as few, whoever multiplies', () => {
   );
 });
 
-test.runIf(productsAreExact())('from enough rows on, what can be spread is multiplied as a whole', () => {
-  const bytes = { bits: 8, blockSize: 32, zeroPoints: false, perRow: true } as const;
+test('panels of bytes give what the numbers that they stand for do', () => {
+  fc.assert(
+    fc.property(cases, ({ rows, n, k, seed }) => {
+      const matrix = quantisedMatrix(n, k, BYTES, seed);
+      const numbers = randomNumbers(rows * k, seed + 1);
+      const actual = productOf(helped, matrix, putMatrix(bed, matrix), bed.put(numbers), rows);
+      const expected = product(roundActivations(numbers, k), dequantizeBlocks(matrix), k);
+      expect(relativeDifference(actual, expected)).toBeLessThan(1e-5);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test.runIf(productsAreExact())('from enough rows on, what can be bytes is multiplied as a whole', () => {
   const int4 = { bits: 4, blockSize: 32, zeroPoints: true } as const;
-  expect([1, 3, 4, 64].map((rows) => helped.kindOf(bytes, rows))).toEqual([
-    ...[ProductKind.int8, ProductKind.int8],
-    ...[ProductKind.wholeInt8, ProductKind.wholeInt8],
+  expect([1, 3, 4, 64].map((rows) => helped.kindOf(BYTES, rows))).toEqual([
+    ...[ProductKind.bytes, ProductKind.bytes],
+    ...[ProductKind.wholeBytes, ProductKind.wholeBytes],
   ]);
   expect([1, 19, 20].map((rows) => helped.kindOf(int4, rows))).toEqual([
     ...[ProductKind.int4, ProductKind.int4],
     ProductKind.wholeInt4,
   ]);
   expect(helped.kindOf({ bits: 8, blockSize: 32, zeroPoints: false }, 64)).toBe(ProductKind.int8);
-  expect(alone.kindOf(bytes, 64)).toBe(ProductKind.int8);
+  expect(alone.kindOf(BYTES, 64)).toBe(ProductKind.bytes);
 });
 
-// Of the first, not all columns are spread at once; for the second, not even a cache line of them fills the memory made for it.
-test.each([1_000, 8_320])('matrices of %d inputs too', (k) => {
+// Of int4 and 1000 inputs, not all columns are spread at once; with 8320, not even a cache line of them fills the usual memory.
+test.each([
+  [1_000, BYTES],
+  [1_000, { bits: 4, blockSize: 128, zeroPoints: true } as const],
+  [8_320, { bits: 4, blockSize: 32, zeroPoints: true } as const],
+])('matrices of %d inputs too: %o', (k, format) => {
   const [rows, n] = [21, 1_040];
-  const format = { bits: 8, blockSize: 128, zeroPoints: false, perRow: true } as const;
   const matrix = quantisedMatrix(n, k, format, 7);
   const weights = putMatrix(bed, matrix);
   const source = bed.put(randomNumbers(rows * k, 8));
-  const wide = new QuantizedProducts(
-    kernels,
-    memory.memory,
-    productsAreExact() ? allocateProducts(memory, k, rows) : null,
-  );
-  const results = [alone, wide].map((products) => productOf(products, matrix, weights, source, rows));
+  const wide = [false, productsAreExact()].map((whole) => newProducts(k, rows, whole));
+  const results = wide.map((products) => productOf(products, matrix, weights, source, rows));
   expect(results[1]).toEqual(results[0]);
 });
 
@@ -100,11 +119,7 @@ test('activations may lie at 2 GiB and beyond, of which tasks tell by negative n
   const expected = productOf(alone, matrix, weights, source, rows);
   // Pages that nobody touches cost nothing.
   memory.allocate(2 ** 31);
-  const far = new QuantizedProducts(
-    kernels,
-    memory.memory,
-    productsAreExact() ? allocateProducts(memory, k, rows) : null,
-  );
+  const far = newProducts(k, rows, productsAreExact());
   expect(productOf(far, matrix, weights, source, rows)).toEqual(expected);
 });
 
@@ -136,7 +151,7 @@ test.each([
     const output = bed.room(rows * n);
     const kind = products.kindOf(format, rows);
     products.quantize(kind, source, rows, k, 64, quantised);
-    products.gateUp(kind, gate!, up!, k, 64, n / 8, quantised, rows, output);
+    products.gateUp(kind, gate!, up!, k, 64, n, quantised, rows, output);
     return memory.floats(output, rows * n);
   });
   expect(results[1]).toEqual(results[0]);

@@ -1,59 +1,13 @@
 import type { Kernels } from '../../kernels/kernels.ts';
-import { LARGEST_BLOCK, TILE_ROWS } from '../../kernels/tile8.ts';
+import { PANEL_ROWS, panelBytes } from '../../kernels/panels.ts';
+import { TILE_ROWS } from '../../kernels/tile8.ts';
 import { ByteProduct } from '../byte-product.ts';
 import type { BlockFormat } from '../quantize.ts';
+import { ProductKind, unitsOf } from './product-kind.ts';
+import { MOST_COLUMNS, type ProductScratch, SPREAD_BYTES, SPREAD_COLUMNS_STEP } from './product-scratch.ts';
 
-/**
- * How a product is computed: by our kernels, which read codes as they lie, or as a whole by ONNX Runtime, for which they are spread
- * to signed bytes. Numbers, because tasks of threads are numbers.
- */
-export const ProductKind = { int4: 0, int8: 1, wholeInt4: 2, wholeInt8: 3 } as const;
-export type ProductKind = (typeof ProductKind)[keyof typeof ProductKind];
-
-/** Rows from which on the product of whole matrices is faster. */
-const FEWEST_WHOLE_ROWS = { 4: 20, 8: 4 } as const;
-
-const bitsOf = (kind: number): 4 | 8 => (kind & 1 ? 8 : 4);
-const isWhole = (kind: number): boolean => kind >= ProductKind.wholeInt4;
-/** Bytes of the weights that are spread at once: with them about half of a second-level cache is full. */
-const SPREAD_BYTES = 524_288;
-/** A cache line of columns. */
-const COLUMN_STEP = 64;
-const MOST_COLUMNS = 1_024;
-
-/** Memory of one thread. */
-export interface ProductScratch {
-  readonly weights: number;
-  readonly sums: number;
-}
-
-/** @param inputSize of the widest matrix */
-export function allocateProducts(
-  memory: { allocate(bytes: number): number },
-  inputSize: number,
-  maxRows: number,
-): ProductScratch {
-  const widest = Math.ceil(inputSize / LARGEST_BLOCK) * LARGEST_BLOCK;
-  return {
-    weights: memory.allocate(Math.max(SPREAD_BYTES, widest * COLUMN_STEP)),
-    sums: memory.allocate(4 * maxRows * MOST_COLUMNS),
-  };
-}
-
-let exact: boolean | undefined;
-
-/** True where ONNX Runtime multiplies bytes exactly on this machine, so that it may take part; found out once. */
-export function productsAreExact(): boolean {
-  if (exact === undefined) {
-    const product = ByteProduct.open();
-    product?.release();
-    exact = product !== null;
-  }
-  return exact;
-}
-
-/** True for matrices that can be spread to bytes. */
-export const isSpreadable = ({ bits, perRow }: BlockFormat): boolean => bits === 4 || perRow === true;
+/** Rows from which on products by ONNX Runtime are faster. */
+const FEWEST_WHOLE_ROWS = { int4: 20, bytes: 4 };
 
 /**
  * Products of quantised matrices and quantised rows on one thread: a few rows by our kernels, many by ONNX Runtime. Both sum
@@ -63,9 +17,9 @@ export class QuantizedProducts {
   readonly #kernels: Kernels;
   readonly #memory: WebAssembly.Memory;
   readonly #scratch: ProductScratch | null;
-  #bytes: ByteProduct | undefined;
+  #product: ByteProduct | undefined;
 
-  /** @param scratch null where ONNX Runtime's products are not exact */
+  /** @param scratch null where no matrix is multiplied as bytes */
   constructor(kernels: Kernels, memory: WebAssembly.Memory, scratch: ProductScratch | null) {
     this.#kernels = kernels;
     this.#memory = memory;
@@ -73,14 +27,18 @@ export class QuantizedProducts {
   }
 
   /** The kind that is fastest for a matrix and so many rows; the same on all threads of a machine. */
-  kindOf(format: BlockFormat, rows: number): ProductKind {
-    const { bits } = format;
-    const whole = this.#scratch !== null && isSpreadable(format) && rows >= FEWEST_WHOLE_ROWS[bits];
-    if (bits === 4) return whole ? ProductKind.wholeInt4 : ProductKind.int4;
-    return whole ? ProductKind.wholeInt8 : ProductKind.int8;
+  kindOf({ bits, perRow }: BlockFormat, rows: number): ProductKind {
+    const whole = this.#scratch?.whole === true;
+    if (perRow) return whole && rows >= FEWEST_WHOLE_ROWS.bytes ? ProductKind.wholeBytes : ProductKind.bytes;
+    if (bits === 8) return ProductKind.int8;
+    return whole && rows >= FEWEST_WHOLE_ROWS.int4 ? ProductKind.wholeInt4 : ProductKind.int4;
   }
 
-  /** Rounds rows as `linear` and `gateUp` want them for products of the same kind. Fills at most `quantizedBytes(…)`. */
+  /**
+   * Rounds rows as `linear` and `gateUp` want them for products of the same kind. Fills at most `quantizedBytes(…)`.
+   *
+   * @param inputSize K, a multiple of 4
+   */
   quantize(
     kind: number,
     source: number,
@@ -90,108 +48,39 @@ export class QuantizedProducts {
     target: number,
   ): void {
     const kernels = this.#kernels;
-    if (isWhole(kind)) kernels.quantizePlain(source, inputSize, rows, inputSize, blockSize, target);
+    if (kind === ProductKind.bytes) kernels.quantizeWords(source, inputSize, rows, inputSize, target);
+    else if (kind === ProductKind.wholeBytes)
+      kernels.quantizePlain(source, inputSize, rows, inputSize, inputSize, target);
+    else if (kind === ProductKind.wholeInt4)
+      kernels.quantizePlain(source, inputSize, rows, inputSize, blockSize, target);
     else kernels.quantizeRows(source, inputSize, rows, inputSize, blockSize, target);
   }
 
-  /** As the kernel `linear`. @param kind from `kindOf` */
+  /**
+   * `output[m, n] = Σ_k weights[n, k] · activations[m, k]` for the outputs n of units `[begin, end)` of the kind.
+   *
+   * @param kind from `kindOf`
+   * @param outputs N, a multiple of 8: of the whole matrix, and floats from one row of the output to the next
+   */
   linear(
     kind: number,
     weights: number,
     inputSize: number,
     blockSize: number,
-    tileBegin: number,
-    tileEnd: number,
+    begin: number,
+    end: number,
     activations: number,
     rows: number,
     output: number,
-    outputStride: number,
+    outputs: number,
   ): void {
-    if (isWhole(kind)) {
-      this.#whole(
-        bitsOf(kind),
-        weights,
-        inputSize,
-        blockSize,
-        tileBegin,
-        tileEnd,
-        activations,
-        rows,
-        output,
-        outputStride,
-        0,
-      );
-      return;
-    }
-    this.#kernels.linear(
-      bitsOf(kind),
-      weights,
-      inputSize,
-      blockSize,
-      tileBegin,
-      tileEnd,
-      activations,
-      rows,
-      output,
-      outputStride,
-    );
-  }
-
-  /** As the kernel `gateUp`, for all tiles of both matrices. */
-  gateUp(
-    kind: number,
-    gate: number,
-    up: number,
-    inputSize: number,
-    blockSize: number,
-    tiles: number,
-    activations: number,
-    rows: number,
-    output: number,
-  ): void {
-    const stride = tiles * TILE_ROWS;
-    const bits = bitsOf(kind);
-    if (isWhole(kind)) {
-      this.#whole(bits, up, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 0);
-      this.#whole(bits, gate, inputSize, blockSize, 0, tiles, activations, rows, output, stride, 1);
-      return;
-    }
-    this.#kernels.gateUp(bits, gate, up, inputSize, blockSize, 0, tiles, activations, rows, output, stride);
-  }
-
-  #whole(
-    bits: 4 | 8,
-    weights: number,
-    inputSize: number,
-    blockSize: number,
-    tileBegin: number,
-    tileEnd: number,
-    activations: number,
-    rows: number,
-    output: number,
-    outputStride: number,
-    gated: 0 | 1,
-  ): void {
-    const kernels = this.#kernels;
-    const scratch = this.#scratch!;
-    const { buffer } = this.#memory;
-    // Whether they are exact was found out when the scratch memory was laid out.
-    this.#bytes ??= ByteProduct.open()!;
-    const padded = Math.ceil(inputSize / blockSize) * blockSize;
-    // Arguments of tasks are signed; an offset of 2 GiB and more comes as a negative number.
-    const left = new Uint8Array(buffer, activations >>> 0, rows * padded);
-    const fitting = Math.floor(SPREAD_BYTES / padded / COLUMN_STEP) * COLUMN_STEP;
-    const mostTiles = Math.min(Math.max(fitting, COLUMN_STEP), MOST_COLUMNS) / TILE_ROWS;
-    for (let begin = tileBegin; begin < tileEnd; begin += mostTiles) {
-      const end = Math.min(begin + mostTiles, tileEnd);
-      const columns = (end - begin) * TILE_ROWS;
-      kernels.spread(bits, weights, inputSize, blockSize, begin, end, scratch.weights, columns);
-      const right = new Int8Array(buffer, scratch.weights, padded * columns);
-      this.#bytes.run(left, rows, right, columns, new Int32Array(buffer, scratch.sums, rows * columns));
-      kernels.scaleSums(
-        scratch.sums,
-        columns,
-        bits,
+    if (kind >= ProductKind.bytes) {
+      this.#panels(kind, weights, inputSize, begin, end, activations, rows, output, outputs, 0);
+    } else if (kind === ProductKind.wholeInt4) {
+      this.#spread(weights, inputSize, blockSize, begin, end, activations, rows, output, outputs, 0);
+    } else {
+      this.#kernels.linear(
+        kind === ProductKind.int4 ? 4 : 8,
         weights,
         inputSize,
         blockSize,
@@ -200,7 +89,124 @@ export class QuantizedProducts {
         activations,
         rows,
         output,
-        outputStride,
+        outputs,
+      );
+    }
+  }
+
+  /** `output = silu(gate · x) ⊙ (up · x)`; parameters as those of `linear`, for all outputs of both matrices. */
+  gateUp(
+    kind: number,
+    gate: number,
+    up: number,
+    inputSize: number,
+    blockSize: number,
+    outputs: number,
+    activations: number,
+    rows: number,
+    output: number,
+  ): void {
+    const units = unitsOf(kind, outputs);
+    if (kind >= ProductKind.bytes) {
+      this.#panels(kind, up, inputSize, 0, units, activations, rows, output, outputs, 0);
+      this.#panels(kind, gate, inputSize, 0, units, activations, rows, output, outputs, 1);
+    } else if (kind === ProductKind.wholeInt4) {
+      this.#spread(up, inputSize, blockSize, 0, units, activations, rows, output, outputs, 0);
+      this.#spread(gate, inputSize, blockSize, 0, units, activations, rows, output, outputs, 1);
+    } else {
+      const bits = kind === ProductKind.int4 ? 4 : 8;
+      this.#kernels.gateUp(
+        bits,
+        gate,
+        up,
+        inputSize,
+        blockSize,
+        0,
+        units,
+        activations,
+        rows,
+        output,
+        outputs,
+      );
+    }
+  }
+
+  /** Sums of all columns of `weights` `[inner, columns]`, by ONNX Runtime. */
+  #multiply(activations: number, rows: number, weights: number, inner: number, columns: number): void {
+    const { buffer } = this.#memory;
+    // Whether they are exact was found out when the scratch memory was laid out.
+    this.#product ??= ByteProduct.open()!;
+    // Arguments of tasks are signed; an offset of 2 GiB and more comes as a negative number.
+    const left = new Uint8Array(buffer, activations >>> 0, rows * inner);
+    const right = new Int8Array(buffer, weights >>> 0, inner * columns);
+    const sums = new Int32Array(buffer, this.#scratch!.sums, rows * columns);
+    this.#product.run(left, rows, right, columns, sums);
+  }
+
+  #panels(
+    kind: number,
+    weights: number,
+    inputSize: number,
+    begin: number,
+    end: number,
+    activations: number,
+    rows: number,
+    output: number,
+    outputs: number,
+    gated: 0 | 1,
+  ): void {
+    const kernels = this.#kernels;
+    const { sums } = this.#scratch!;
+    const codeBytes = kind === ProductKind.bytes ? 2 : 1;
+    // Behind the codes, at the next multiple of 16.
+    const xScales = ((activations >>> 0) + rows * inputSize * codeBytes + 15) & ~15;
+    for (let panel = begin; panel < end; panel++) {
+      const first = panel * PANEL_ROWS;
+      const columns = Math.min(PANEL_ROWS, outputs - first);
+      const at = weights + panelBytes(first, inputSize);
+      const bytes = panelBytes(columns, inputSize);
+      const width = bytes / (inputSize + 4);
+      if (kind === ProductKind.bytes) kernels.sumPanel(activations, rows, at, inputSize, width, sums);
+      else this.#multiply(activations, rows, at, inputSize, width);
+      const rowScales = at + inputSize * width;
+      kernels.scalePanel(sums, width, rowScales, xScales, rows, columns, output + 4 * first, outputs, gated);
+    }
+  }
+
+  #spread(
+    weights: number,
+    inputSize: number,
+    blockSize: number,
+    begin: number,
+    end: number,
+    activations: number,
+    rows: number,
+    output: number,
+    outputs: number,
+    gated: 0 | 1,
+  ): void {
+    const kernels = this.#kernels;
+    const scratch = this.#scratch!;
+    const padded = Math.ceil(inputSize / blockSize) * blockSize;
+    const fitting = Math.floor(SPREAD_BYTES / padded / SPREAD_COLUMNS_STEP) * SPREAD_COLUMNS_STEP;
+    const mostTiles = Math.min(Math.max(fitting, SPREAD_COLUMNS_STEP), MOST_COLUMNS) / TILE_ROWS;
+    for (let first = begin; first < end; first += mostTiles) {
+      const last = Math.min(first + mostTiles, end);
+      const columns = (last - first) * TILE_ROWS;
+      kernels.spread(weights, inputSize, blockSize, first, last, scratch.weights, columns);
+      this.#multiply(activations, rows, scratch.weights, padded, columns);
+      kernels.scaleSums(
+        scratch.sums,
+        columns,
+        weights,
+        inputSize,
+        blockSize,
+        first,
+        last,
+        activations,
+        rows,
+        output,
+        outputs,
         gated,
       );
     }

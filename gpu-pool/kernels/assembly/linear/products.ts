@@ -14,12 +14,11 @@ import { blockCount, CHUNK, paddedSize, plainScales } from './quantize';
 const SPREAD_TILES: u32 = 8;
 
 /**
- * Writes tiles `[tileBegin, tileEnd)` of a matrix as step · (code − zeroPoint): `[inputs padded to blocks, stride]` signed bytes,
- * the first tile in the first 8 columns. The steps of 8-bit codes are all 1, and their zero is 128.
+ * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix as step · (code − zeroPoint): `[inputs padded to blocks, stride]`
+ * signed bytes, the first tile in the first 8 columns.
  * @param stride bytes from one input to the next
  */
 export function spread(
-  bits: u32,
   weights: usize,
   inputSize: u32,
   blockSize: u32,
@@ -28,9 +27,9 @@ export function spread(
   target: usize,
   stride: u32,
 ): void {
-  const tileBytes = sizeOfTile(bits, inputSize, blockSize);
+  const tileBytes = sizeOfTile(4, inputSize, blockSize);
   const blocks = blockCount(inputSize, blockSize);
-  const blockBytes = bits * blockSize + BLOCK_TAIL_BYTES;
+  const blockBytes = 4 * blockSize + BLOCK_TAIL_BYTES;
   const chunks = blockSize / CHUNK;
   for (let begin = tileBegin; begin < tileEnd; begin += SPREAD_TILES) {
     const end = min(begin + SPREAD_TILES, tileEnd);
@@ -40,8 +39,7 @@ export function spread(
         for (let tile = begin; tile < end; tile++) {
           const codes = weights + tile * tileBytes + block * blockBytes;
           const columns = target + input * stride + 8 * (tile - tileBegin);
-          if (bits == 4) spreadInt4(codes + chunk * 4 * CHUNK, codes + 4 * blockSize, columns, stride);
-          else spreadInt8(codes + chunk * 8 * CHUNK, columns, stride);
+          spreadChunk(codes + chunk * 4 * CHUNK, codes + 4 * blockSize, columns, stride);
         }
       }
     }
@@ -51,7 +49,7 @@ export function spread(
 /** Input by input: in 16 codes the four inputs of a row lie together. */
 const TRANSPOSED = i8x16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 
-function spreadInt4(codes: usize, tail: usize, target: usize, stride: u32): void {
+function spreadChunk(codes: usize, tail: usize, target: usize, stride: u32): void {
   const end = codes + 4 * CHUNK;
   // See `one`.
   const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
@@ -73,26 +71,6 @@ function spreadInt4(codes: usize, tail: usize, target: usize, stride: u32): void
   }
 }
 
-/** Of rows 4 to 7, the codes lie 128 bytes behind those of rows 0 to 3. */
-function spreadInt8(codes: usize, target: usize, stride: u32): void {
-  const end = codes + 4 * CHUNK;
-  // See `one`.
-  const order = v128.or(TRANSPOSED, i8x16.splat(<i8>(one() - 1)));
-  const zero = i8x16.splat(<i8>(-128 * one()));
-  for (; codes < end; codes += 16) {
-    const low = i8x16.relaxed_swizzle(v128.xor(v128.load(codes), zero), order);
-    const high = i8x16.relaxed_swizzle(v128.xor(v128.load(codes, 128), zero), order);
-    const firstTwo = v128.shuffle<i32>(low, high, 0, 4, 1, 5);
-    v128.store64_lane(target, firstTwo, 0);
-    v128.store64_lane(target + stride, firstTwo, 1);
-    target += 2 * stride;
-    const lastTwo = v128.shuffle<i32>(low, high, 2, 6, 3, 7);
-    v128.store64_lane(target, lastTwo, 0);
-    v128.store64_lane(target + stride, lastTwo, 1);
-    target += 2 * stride;
-  }
-}
-
 /** Stores the weights of 8 rows for two inputs. */
 @inline
 function storeTwo(codes: v128, steps: v128, zeroPoints: v128, target: usize, stride: u32): void {
@@ -104,7 +82,7 @@ function storeTwo(codes: v128, steps: v128, zeroPoints: v128, target: usize, str
 }
 
 /**
- * Outputs from sums: `output[m, n] = sums[m, n] · rowScale[n] · xScale[m]` for the rows n of tiles `[tileBegin, tileEnd)`.
+ * Outputs of a 4-bit matrix from sums: `output[m, n] = sums[m, n] · rowScale[n] · xScale[m]` for the rows n of tiles `[tileBegin, tileEnd)`.
  * @param sums int32, those of the first tile in the first 8 columns
  * @param sumsStride integers from one row to the next
  * @param plain activations, which have the scales behind them
@@ -114,7 +92,6 @@ function storeTwo(codes: v128, steps: v128, zeroPoints: v128, target: usize, str
 export function scaleSums(
   sums: usize,
   sumsStride: u32,
-  bits: u32,
   weights: usize,
   inputSize: u32,
   blockSize: u32,
@@ -126,7 +103,7 @@ export function scaleSums(
   outputStride: u32,
   gated: bool,
 ): void {
-  const tileBytes = sizeOfTile(bits, inputSize, blockSize);
+  const tileBytes = sizeOfTile(4, inputSize, blockSize);
   const xScales = plainScales(plain, rows, paddedSize(inputSize, blockSize));
   for (let row: u32 = 0; row < rows; row++) {
     const xScale = v128.load32_splat(xScales + 4 * row);

@@ -1,5 +1,5 @@
 /*
- * Quantised activations, each row to int8 with one scale. There are two forms.
+ * Quantised activations, each row to int8 with one scale. There are three forms.
  *
  * In groups, as rows.ts reads them. Everything in them stands four times in a row, as the vector that a loop needs: loading it
  * takes one instruction, spreading it out would take another one or two each time. Rows are taken in groups of four, and those
@@ -12,7 +12,8 @@
  * and behind the chunks the scale of each row.
  *
  * Plain, for products of whole matrices elsewhere: rows of unsigned bytes, code + 128, inputs padded to whole blocks; the
- * scales of all rows (f32) lie behind the last row, at the next multiple of 16.
+ * scales of all rows (f32) lie behind the last row, at the next multiple of 16. In words, for panels.ts: the same with 16-bit
+ * integers, the codes themselves.
  */
 
 /** Inputs whose products are summed in integers. */
@@ -144,6 +145,25 @@ export function quantizePlain(
       at += 4;
     }
     memory.fill(at, <u8>PLAIN_ZERO, rowBytes - inputSize);
+    source += 4 * sourceStride;
+  }
+}
+
+/** The same codes as 16-bit integers `[rows, inputSize]`, and the scales of all rows (f32) behind them as in the plain form. */
+export function quantizeWords(source: usize, sourceStride: u32, rows: u32, inputSize: u32, target: usize): void {
+  const rowBytes = 2 * inputSize;
+  const scales = plainScales(target, rows, rowBytes);
+  for (let row: u32 = 0; row < rows; row++) {
+    const end = source + 4 * inputSize;
+    const scale = rowScale(source, end);
+    const inverse = inverseOf(scale);
+    store<f32>(scales + 4 * row, scale);
+    let at = target + row * rowBytes;
+    for (let from = source; from < end; from += 16) {
+      const four = codesOfFour(from, inverse);
+      v128.store64_lane(at, i16x8.narrow_i32x4_s(four, four), 0);
+      at += 8;
+    }
     source += 4 * sourceStride;
   }
 }

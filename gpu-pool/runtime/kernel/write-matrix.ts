@@ -1,29 +1,29 @@
 import type { TensorSpec } from '../../../shared/model/tensor-specs.ts';
-import { packTile8, tile8Bytes } from '../../kernels/tile8.ts';
+import { storedBytes, storeMatrix } from '../../kernels/stored-matrix.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
 import { quantizeBlocks } from '../quantize.ts';
 import { type ModelWeights, readLinear } from '../weights.ts';
 
 /**
- * Writes a matrix in layout tile8: as it is stored where the model is packed, else rounded now.
+ * Writes a matrix as the kernels read it: as it is stored where the model is packed, else rounded now.
  *
  * @param target exactly its bytes, or more
  * @throws JanusError if the tensor is missing or has another shape
  */
-export function writeTile8(
+export function writeMatrix(
   weights: ModelWeights,
   spec: TensorSpec,
   format: BlockMatrixFormat,
   target: Uint8Array,
 ): void {
-  const stored = weights.tile8?.(spec.name, spec.shape);
+  const stored = weights.stored?.(spec.name, spec.shape);
   if (stored !== undefined) {
     target.set(stored);
     return;
   }
   const { outputSize, inputSize, weights: values } = readLinear(weights, spec);
   // Another instance of the host may write the same expert to the same place: only whole bytes of the result may be seen there.
-  const packed = new Uint8Array(tile8Bytes(outputSize, inputSize, format));
-  packTile8(quantizeBlocks(values, outputSize, inputSize, format), packed);
+  const packed = new Uint8Array(storedBytes(outputSize, inputSize, format));
+  storeMatrix(quantizeBlocks(values, outputSize, inputSize, format), packed);
   target.set(packed);
 }
