@@ -8,6 +8,8 @@ export type PackedDtype = (typeof PACKED_DTYPES)[number];
 
 export const BLOCK_SIZES = [32, 64, 128] as const;
 export type BlockSize = (typeof BLOCK_SIZES)[number];
+/** Of the three, it keeps the most answers (`npm run bench quality`). */
+export const DEFAULT_BLOCK_SIZE: BlockSize = 32;
 
 /** What a packed model is made with. */
 export interface PackSettings {
@@ -23,12 +25,6 @@ export interface PackSettings {
 
 /** True where the dtype quantises, so that there is a block size. */
 export const isQuantized = (dtype: PackedDtype): boolean => dtype === 'int4' || dtype === 'int8';
-
-/** 32 keeps the most answers; where rows have one scale, blocks are only how they are laid out, and large ones take least room. */
-export const defaultBlockSize = (dtype: PackedDtype, uniform: boolean): BlockSize | null => {
-  if (!isQuantized(dtype)) return null;
-  return dtype === 'int8' && uniform ? 128 : 32;
-};
 
 /** The weight form that computes with what a dtype stores: f16 is storage only. */
 export const packedWeightForm = (dtype: PackedDtype): WeightForm => (dtype === 'f16' ? 'f32' : dtype);

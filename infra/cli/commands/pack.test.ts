@@ -76,6 +76,11 @@ describe('janus pack', () => {
     ['a dtype that does not exist', [MODEL, '--dtype', 'int3'], /--dtype is "int3"; give one of int4/],
     ['a block size that does not exist', [MODEL, '--block-size', '48'], /--block-size is "48".*32, 64, 128/],
     ['a block size of what has none', [MODEL, '--dtype', 'f16', '--block-size', '64'], /leave it out with/],
+    [
+      'a block size of rows that have one scale',
+      [MODEL, '--dtype', 'int8', '--uniform', '--block-size', '64'],
+      /leave --block-size out/,
+    ],
     ['a uniform form of what has none', [MODEL, '--dtype', 'f32', '--uniform'], /--uniform is for int4/],
     [
       'a model that does not exist',

@@ -5,7 +5,7 @@ import { type PackResult, packModel } from '../../../gpu-pool/packed/pack/pack-m
 import {
   BLOCK_SIZES,
   type BlockSize,
-  defaultBlockSize,
+  DEFAULT_BLOCK_SIZE,
   isQuantized,
   PACKED_DTYPES,
   type PackedDtype,
@@ -46,7 +46,7 @@ export function packCommand(): Command {
     )
     .option(
       '--block-size <n>',
-      `int4 and int8, weights that share a scale: ${sizes.join(', ')} (default: 32; 128 for int8 with --uniform, where rows do)`,
+      `int4 and int8, weights that share a scale: ${sizes.join(', ')} (default: ${DEFAULT_BLOCK_SIZE})`,
       (text) => Number(blockSize(text)),
     )
     .option(
@@ -72,10 +72,14 @@ async function pack(model: string, flags: PackFlags): Promise<void> {
   if (uniform && !isQuantized(dtype)) {
     throw new JanusError(`--uniform is for int4 and int8; leave it out with --dtype ${dtype}.`);
   }
+  if (blockSize !== undefined && uniform && dtype === 'int8') {
+    throw new JanusError('With --uniform, int8 has one scale per row; leave --block-size out.');
+  }
   const { folder } = findModel(model, MODEL_ARGUMENT);
   const name = basename(folder);
   const target = resolve(out ?? `${name}-${dtype}`);
-  const settings = { dtype, blockSize: blockSize ?? defaultBlockSize(dtype, uniform), uniform };
+  const size = isQuantized(dtype) ? (blockSize ?? DEFAULT_BLOCK_SIZE) : null;
+  const settings = { dtype, blockSize: size, uniform };
   const progress = new ProgressView(process.stderr, () => performance.now());
   const startedAtMs = performance.now();
   const result = await stoppable((signal) =>

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { PACKED_VERSION } from '../../../../gpu-pool/packed/manifest.ts';
 import { packModel } from '../../../../gpu-pool/packed/pack/pack-model.ts';
-import { defaultBlockSize } from '../../../../gpu-pool/packed/packed-formats.ts';
+import { DEFAULT_BLOCK_SIZE } from '../../../../gpu-pool/packed/packed-formats.ts';
 
 /**
  * Packs a checkpoint with all large matrices in one form, as the peer's files have them, beside itself; reused while it is
@@ -15,13 +15,12 @@ export async function ensurePackedModel(
   dtype: 'int4' | 'int8',
   log: (line: string) => void,
 ): Promise<string> {
-  const blockSize = defaultBlockSize(dtype, true);
-  const target = `${folder}-${dtype}-${blockSize}-${PACKED_VERSION}`;
+  const target = `${folder}-${dtype}-uniform-${PACKED_VERSION}`;
   const startedAtMs = performance.now();
   const { kind } = await packModel({
     folder,
     target,
-    settings: { dtype, blockSize, uniform: true },
+    settings: { dtype, blockSize: DEFAULT_BLOCK_SIZE, uniform: true },
     force: false,
     threads: availableParallelism(),
     signal: new AbortController().signal,
