@@ -49,7 +49,7 @@ export interface Kernels {
    * `sums[m, n] = Σ_k words[m, k] · panel[k, n]`, for few rows.
    * @param words `[rows, inputSize]` from `quantizeWords`
    * @param panel signed bytes `[inputSize, width]` in layout panels
-   * @param sums int32 `[rows, width]`, written
+   * @param sums int32 `[rows, width]`, written, as are 16 bytes behind them
    */
   sumPanel(words: number, rows: number, panel: number, inputSize: number, width: number, sums: number): void;
   /**

@@ -7,7 +7,7 @@ import { ProductKind, unitsOf } from './product-kind.ts';
 import { MOST_COLUMNS, type ProductScratch, SPREAD_BYTES, SPREAD_COLUMNS_STEP } from './product-scratch.ts';
 
 /** Rows from which on products by ONNX Runtime are faster. */
-const FEWEST_WHOLE_ROWS = { int4: 20, bytes: 4 };
+const FEWEST_WHOLE_ROWS = { int4: 20, bytes: 3 };
 
 /**
  * Products of quantised matrices and quantised rows on one thread: a few rows by our kernels, many by ONNX Runtime. Both sum

@@ -9,6 +9,7 @@
  *   scores        `[length, 4]`    of each position for the four queries, then their weights
  * Sums run over positions in ascending order whatever the blocking, so a result depends on nothing but its inputs.
  */
+import { readAhead } from '../read-ahead';
 import { exponential } from '../simd';
 import { scoreFour, scoreOne, scoreTwo } from './scores';
 import { addFour, addOne, addTwo } from './values';
@@ -140,18 +141,6 @@ function attendRows(
     const count = queriesOf(set, group, setsOfHead);
     writeOutputs(rows, rowBytes, count, headSize, firstSet + set * setBytes, output + first * headBytes);
   }
-}
-
-/**
- * Reads a block from front to back, which brings it into the first-level cache faster than the loops that follow would: they
- * jump from position to position. When a sequence is decoded, its cache was last read a whole step ago.
- */
-function readAhead(from: usize, bytes: u32, unused: usize): void {
-  let seen = v128.load(from);
-  const end = from + bytes;
-  for (; from < end; from += 64) seen = v128.or(seen, v128.load(from));
-  // What is never used would never be read.
-  v128.store(unused, seen);
 }
 
 @inline

@@ -2,10 +2,14 @@
  * Products with a panel of signed bytes (see panels.ts) for few rows; for many, ONNX Runtime is faster. A weight is rowScale · byte,
  * an activation xScale · word, so the sums are integers, and the same whoever computes them.
  */
+import { readAhead } from '../read-ahead';
 import { writeFour } from './codes';
 
-/** Inputs that all columns are computed for before the next: their rows of the panel stay in the first-level cache meanwhile. */
-const INPUT_STEP: u32 = 32;
+/**
+ * Inputs that all columns are computed for before the next: their rows of the panel, and those of the next, which are read ahead bit by
+ * bit meanwhile, stay in the first-level cache.
+ */
+const INPUT_STEP: u32 = 16;
 /** Columns that are computed together. */
 const COLUMN_STEP: u32 = 16;
 
@@ -24,7 +28,7 @@ function rowsOf<R>(): u32 {
  * @param words `[rows, inputSize]` 16-bit integers, codes of `quantizeWords`
  * @param inputSize an even number
  * @param width of the panel
- * @param sums int32 `[rows, width]`
+ * @param sums int32 `[rows, width]`, and 16 bytes behind them
  */
 export function sumPanel(words: usize, rows: u32, panel: usize, inputSize: u32, width: u32, sums: usize): void {
   for (let row: u32 = 0; row < rows; ) {
@@ -43,7 +47,12 @@ function sumRows<R>(words: usize, panel: usize, inputSize: u32, width: u32, sums
   for (let input: u32 = 0; input < inputSize; input += INPUT_STEP) {
     const inputs = min(inputSize - input, INPUT_STEP);
     const weights = panel + input * width;
+    const unused = sums + 4 * rowsOf<R>() * width;
+    if (input == 0) readAhead(weights, inputs * width, unused);
+    const next = weights + INPUT_STEP * width;
+    const hasNext = input + 2 * INPUT_STEP <= inputSize;
     for (let column: u32 = 0; column < width; column += COLUMN_STEP) {
+      if (hasNext) readAhead(next + INPUT_STEP * column, INPUT_STEP * COLUMN_STEP, unused);
       addColumns<R>(words + 2 * input, 2 * inputSize, weights + column, inputs, width, sums + 4 * column);
     }
   }
