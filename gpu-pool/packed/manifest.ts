@@ -7,7 +7,7 @@ import type { GroupPlan } from './plan.ts';
 export const MANIFEST_FILE = 'manifest.json';
 export const PACKED_FORMAT = 'janus-packed';
 /** Raised whenever files of the old version would be read wrongly. */
-export const PACKED_VERSION = 2;
+export const PACKED_VERSION = 3;
 
 export interface PackedGroup extends GroupPlan {
   /** CRC-32 of the group's bytes. */

@@ -313,7 +313,7 @@ describe('openPacked and what it opens refuse', () => {
       delete manifest.groups;
     });
     expect(isPacked(target)).toBe(true);
-    expectRefusal(() => openPacked(target), /manifest\.json: .* version 3 .* reads version 2; pack it again/);
+    expectRefusal(() => openPacked(target), /manifest\.json: .* version 4 .* reads version 3; pack it again/);
   });
 
   it('a manifest that is cut off', () => {
