@@ -28,6 +28,11 @@ export class Team {
     this.#helpers = options.helpers;
   }
 
+  /** Threads that compute a task. */
+  get threads(): number {
+    return this.#helpers + 1;
+  }
+
   /** A team of the calling thread alone. */
   static alone(run: TaskRunner): Team {
     return new Team({ board: new TeamBoard(), run, helpers: 0, wake: () => {}, spinMs: 0 });
@@ -37,10 +42,11 @@ export class Team {
    * Computes a task of `units`; returns when all of it is done.
    *
    * @param fewest units that are worth handing out: with fewer, waking others costs more than they do
+   * @param leastChunk units that are cheaper together, handed out together
    * @throws JanusError when a part of it could not be computed; where that is because a helper ended, this thread computes alone
    *   from then on
    */
-  run(kind: number, taskArguments: readonly number[], units: number, fewest: number): void {
+  run(kind: number, taskArguments: readonly number[], units: number, fewest: number, leastChunk = 1): void {
     const { board, run, wake, spinMs, isHelperLost } = this.#options;
     const helpers = this.#helpers;
     if (helpers === 0 || units < fewest) {
@@ -48,7 +54,7 @@ export class Team {
       run(kind, this.#alone, 0, units);
       return;
     }
-    const chunkUnits = Math.ceil(units / ((helpers + 1) * CHUNKS_PER_THREAD));
+    const chunkUnits = Math.max(leastChunk, Math.ceil(units / ((helpers + 1) * CHUNKS_PER_THREAD)));
     board.open(kind, taskArguments, units, chunkUnits);
     wake();
     board.help(run);

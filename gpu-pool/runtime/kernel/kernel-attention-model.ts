@@ -172,11 +172,14 @@ export class KernelAttentionModel implements AttentionCompute {
       this.#spans[at + 4] = length;
       attendedRows += rows * length;
     }
-    this.#options.team.run(
+    const { team } = this.#options;
+    team.run(
       TaskKind.attend,
       [spansAt, queries, attended, attentionHeads, keyValueHeads, headSize],
       count * keyValueHeads,
       attendedRows < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : 2,
+      // Keys of neighbouring heads lie side by side.
+      Math.ceil(keyValueHeads / team.threads),
     );
   }
 

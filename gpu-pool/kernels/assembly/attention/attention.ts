@@ -101,6 +101,8 @@ function attendRows(
   const headBytes: u32 = 4 * headSize;
   const rowBytes = kvHeads * group * headBytes;
   const tokenBytes = kvHeads * headBytes;
+  const firstHead = kvHeadBegin * headBytes;
+  const headsBytes = (kvHeadEnd - kvHeadBegin) * headBytes;
   const block = max(min((BLOCK_BYTES / tokenBytes) & ~3, MAXIMUM_BLOCK), MINIMUM_BLOCK);
   const setBytes = scratchOfSet(length, headSize);
   const setsOfHead = (group + SET - 1) / SET;
@@ -114,7 +116,7 @@ function attendRows(
   const seenByAll = length - rows + 1;
   for (let begin: u32 = 0; begin < seenByAll; begin += block) {
     const count = min(seenByAll - begin, block);
-    if (rows == 1) readAhead(keys + begin * tokenBytes, count * tokenBytes, scratch);
+    if (rows == 1) readHeads(keys + firstHead + begin * tokenBytes, headsBytes, tokenBytes, count, scratch);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
       const inSet = rows * queriesOf(set, group, setsOfHead);
@@ -129,7 +131,7 @@ function attendRows(
   for (let set: u32 = 0; set < sets; set++) softmax(length, headSize, firstSet + set * setBytes);
   for (let begin: u32 = 0; begin < length; begin += block) {
     const count = min(length - begin, block);
-    if (rows == 1) readAhead(values + begin * tokenBytes, count * tokenBytes, scratch);
+    if (rows == 1) readHeads(values + firstHead + begin * tokenBytes, headsBytes, tokenBytes, count, scratch);
     for (let set: u32 = 0; set < sets; set++) {
       const at = (kvHeadBegin + set / setsOfHead) * headBytes + begin * tokenBytes;
       const inSet = rows * queriesOf(set, group, setsOfHead);
@@ -140,6 +142,15 @@ function attendRows(
     const first = firstQuery(set, kvHeadBegin, group, setsOfHead);
     const count = queriesOf(set, group, setsOfHead);
     writeOutputs(rows, rowBytes, count, headSize, firstSet + set * setBytes, output + first * headBytes);
+  }
+}
+
+/** Reads the heads that are wanted of a block of positions ahead. */
+function readHeads(from: usize, headsBytes: u32, tokenBytes: u32, count: u32, unused: usize): void {
+  if (headsBytes == tokenBytes) return readAhead(from, count * tokenBytes, unused);
+  for (let position: u32 = 0; position < count; position++) {
+    readAhead(from, headsBytes, unused);
+    from += tokenBytes;
   }
 }
 
