@@ -134,9 +134,7 @@ export function quantizePlain(
   const zero = i32x4.splat(PLAIN_ZERO);
   for (let row: u32 = 0; row < rows; row++) {
     const end = source + 4 * inputSize;
-    const scale = rowScale(source, end);
-    const inverse = inverseOf(scale);
-    store<f32>(scales + 4 * row, scale);
+    const inverse = storeScale(source, end, scales + 4 * row);
     let at = target + row * rowBytes;
     for (let from = source; from < end; from += 16) {
       const four = i32x4.add(codesOfFour(from, inverse), zero);
@@ -155,9 +153,7 @@ export function quantizeWords(source: usize, sourceStride: u32, rows: u32, input
   const scales = plainScales(target, rows, rowBytes);
   for (let row: u32 = 0; row < rows; row++) {
     const end = source + 4 * inputSize;
-    const scale = rowScale(source, end);
-    const inverse = inverseOf(scale);
-    store<f32>(scales + 4 * row, scale);
+    const inverse = storeScale(source, end, scales + 4 * row);
     let at = target + row * rowBytes;
     for (let from = source; from < end; from += 16) {
       const four = codesOfFour(from, inverse);
@@ -166,6 +162,14 @@ export function quantizeWords(source: usize, sourceStride: u32, rows: u32, input
     }
     source += 4 * sourceStride;
   }
+}
+
+/** Stores a row's scale; returns its inverse. */
+@inline
+function storeScale(source: usize, end: usize, at: usize): v128 {
+  const scale = rowScale(source, end);
+  store<f32>(at, scale);
+  return inverseOf(scale);
 }
 
 /** Where the scales of plain rows lie. */
