@@ -1,13 +1,10 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 
-/** Buffers are of 2^n floats, at least so many. */
-const SMALLEST_FLOATS = 1_024;
 const BYTES_PER_FLOAT = 4;
-const SMALLEST_BYTES = SMALLEST_FLOATS * BYTES_PER_FLOAT;
 
-/** Bytes that a buffer of so many floats takes. */
-export function cacheBufferBytes(floats: number): number {
-  return Math.max(SMALLEST_BYTES, 2 ** Math.ceil(Math.log2(floats)) * BYTES_PER_FLOAT);
+/** Bytes that a buffer of so many floats takes: 2^n units. */
+export function cacheBufferBytes(floats: number, unitBytes: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, (floats * BYTES_PER_FLOAT) / unitBytes))) * unitBytes;
 }
 
 /**
@@ -18,16 +15,21 @@ export class CacheRegion {
   readonly #buffer: ArrayBufferLike;
   readonly #base: number;
   readonly #bytes: number;
+  readonly #unitBytes: number;
   /** Starts of free blocks by their bytes, counted from the beginning of the region. */
   readonly #free = new Map<number, Set<number>>();
 
-  /** @param offset a multiple of 4 */
-  constructor(buffer: ArrayBufferLike, offset: number, bytes: number) {
+  /**
+   * @param offset a multiple of 4
+   * @param unitBytes of the smallest buffers, which all larger ones are 2^n times as large as; a multiple of 4
+   */
+  constructor(buffer: ArrayBufferLike, offset: number, bytes: number, unitBytes: number) {
     this.#buffer = buffer;
     this.#base = offset;
     this.#bytes = bytes;
-    let size = 2 ** Math.floor(Math.log2(Math.max(1, bytes)));
-    for (let start = 0; size >= SMALLEST_BYTES; size /= 2) {
+    this.#unitBytes = unitBytes;
+    let size = unitBytes * 2 ** Math.floor(Math.log2(Math.max(1, bytes / unitBytes)));
+    for (let start = 0; size >= unitBytes; size /= 2) {
       if (start + size > bytes) continue;
       this.#blocks(size).add(start);
       start += size;
@@ -36,7 +38,7 @@ export class CacheRegion {
 
   /** @throws JanusError when there is no room left */
   allocate(floats: number): Float32Array {
-    const size = cacheBufferBytes(floats);
+    const size = cacheBufferBytes(floats, this.#unitBytes);
     let found = size;
     while (found <= this.#bytes && this.#blocks(found).size === 0) found *= 2;
     const [start] = this.#blocks(found);
@@ -52,7 +54,7 @@ export class CacheRegion {
 
   /** Takes back what `allocate` gave. */
   free(floats: Float32Array): void {
-    let size = cacheBufferBytes(floats.length);
+    let size = cacheBufferBytes(floats.length, this.#unitBytes);
     let start = floats.byteOffset - this.#base;
     for (let buddy = this.#buddyOf(start, size); this.#blocks(size).delete(buddy); ) {
       start = Math.min(start, buddy);

@@ -3,8 +3,10 @@ import { config, EngineBed } from '../../test/support/attention/engine-bed.ts';
 import { CacheRegion, cacheBufferBytes } from './cache-region.ts';
 
 const bytesOf = (tokens: number): number =>
-  2 * config.layers * cacheBufferBytes(tokens * config.keyValueHeads * config.headSize);
-const newRegion = (bytes: number): CacheRegion => new CacheRegion(new SharedArrayBuffer(bytes), 0, bytes);
+  2 * config.layers * cacheBufferBytes(tokens * config.keyValueHeads * config.headSize, UNIT_BYTES);
+const UNIT_BYTES = 4_096;
+const newRegion = (bytes: number): CacheRegion =>
+  new CacheRegion(new SharedArrayBuffer(bytes), 0, bytes, UNIT_BYTES);
 const prompt = (seed: number): number[] =>
   Array.from({ length: 20 }, (_, i) => 5 + ((seed * 31 + i * 7) % 900));
 

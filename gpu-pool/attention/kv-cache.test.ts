@@ -59,13 +59,15 @@ test('a slot that finds no memory takes what free slots keep', () => {
   let left = 2 * LAYERS * 128 * WIDTH;
   const cache = new KvCache(
     { slots: 2, layers: LAYERS, kvWidth: WIDTH, contextLength: CONTEXT },
-    (floats) => {
-      if (floats > left) throw new Error('full');
-      left -= floats;
-      return new Float32Array(floats);
-    },
-    (buffer) => {
-      left += buffer.length;
+    {
+      allocate: (floats) => {
+        if (floats > left) throw new Error('full');
+        left -= floats;
+        return new Float32Array(floats);
+      },
+      free: (buffer) => {
+        left += buffer.length;
+      },
     },
   );
   const [first, second] = [cache.acquire(64), cache.acquire(64)];
@@ -193,7 +195,7 @@ describe('memory', () => {
       return buffer;
     };
     const shape = { slots: 1, layers: LAYERS, kvWidth: WIDTH, contextLength: 100 * CONTEXT };
-    const cache = new KvCache(shape, allocate, (buffer) => given.delete(buffer));
+    const cache = new KvCache(shape, { allocate, free: (buffer) => given.delete(buffer) });
     const floats = () => [...given].reduce((sum, buffer) => sum + buffer.length, 0);
     cache.release(cache.acquire(10));
     const slot = cache.acquire(CONTEXT);

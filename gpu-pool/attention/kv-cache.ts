@@ -1,4 +1,5 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { type CacheRows, plainRows } from './cache-rows.ts';
 
 /** There is no memory for another sequence's keys and values now; there may be when one of those that run has ended. */
 export class CacheMemoryError extends JanusError {}
@@ -16,13 +17,22 @@ export interface KvCacheShape {
 /** Gives memory for so many numbers. @throws when there is none */
 export type FloatAllocator = (floats: number) => Float32Array;
 
+export interface KvCacheOptions {
+  /** Gives the buffers their memory, for instance memory that threads share. */
+  readonly allocate?: FloatAllocator;
+  /** Takes the memory of buffers that were replaced. */
+  readonly free?: (buffer: Float32Array) => void;
+  /** The form in which rows are kept; default: as they are. */
+  readonly rows?: CacheRows;
+}
+
 /** Buffers are sized in multiples of this many tokens, so that sequences of similar length can use the same one. */
-const GRANULE_TOKENS = 64;
-const BYTES_PER_FLOAT = 4;
+export const GRANULE_TOKENS = 64;
+const BYTES_PER_WORD = 4;
 
 /**
- * Keys and values of the running sequences: per slot and layer one token-major buffer `[capacity, kvWidth]` for each, of
- * which the first `length` rows are a zero-copy input of the attention graph.
+ * Keys and values of the running sequences: per slot and layer one token-major buffer `[capacity, words]` for each, of
+ * which attention reads the first `length` rows in place. `words` is `kvWidth` where rows are kept as they are.
  *
  * One step of a sequence: `append` its rows in every layer, read `keys(slot, layer, rows)` there, and `advance` once at
  * the end. A step that is given up and redone before `advance` overwrites its own rows.
@@ -35,11 +45,11 @@ export class KvCache {
   /** Bound of `bytesInUse`: every slot at full context length. */
   readonly maxBytes: number;
   readonly #layers: number;
-  readonly #kvWidth: number;
+  readonly #rows: CacheRows;
   readonly #contextLength: number;
   readonly #allocate: FloatAllocator;
   readonly #free: (buffer: Float32Array) => void;
-  /** [slot][layer] → `[allocated, kvWidth]` */
+  /** [slot][layer] → `[allocated, words]` */
   readonly #keys: Float32Array[][];
   readonly #values: Float32Array[][];
   /** Tokens that a slot's buffers hold. */
@@ -49,29 +59,26 @@ export class KvCache {
   readonly #length: Int32Array;
   #inUse = 0;
 
-  /**
-   * @param allocate gives the buffers their memory, for instance memory that threads share
-   * @param free takes the memory of buffers that were replaced
-   */
-  constructor(
-    shape: KvCacheShape,
-    allocate: FloatAllocator = (floats) => new Float32Array(floats),
-    free: (buffer: Float32Array) => void = () => {},
-  ) {
+  constructor(shape: KvCacheShape, options: KvCacheOptions = {}) {
     const { slots, layers, kvWidth, contextLength } = shape;
     this.shape = shape;
     this.slots = slots;
     this.#layers = layers;
-    this.#kvWidth = kvWidth;
+    this.#rows = options.rows ?? plainRows(kvWidth);
     this.#contextLength = contextLength;
-    this.#allocate = allocate;
-    this.#free = free;
+    this.#allocate = options.allocate ?? ((floats) => new Float32Array(floats));
+    this.#free = options.free ?? (() => {});
     this.maxBytes = slots * contextLength * this.#bytesPerToken;
     this.#keys = Array.from({ length: slots }, () => []);
     this.#values = Array.from({ length: slots }, () => []);
     this.#allocated = new Int32Array(slots);
     this.#capacity = new Int32Array(slots);
     this.#length = new Int32Array(slots);
+  }
+
+  /** 32-bit words of a kept row of keys, or of values. */
+  get rowWords(): number {
+    return this.#rows.words;
   }
 
   /** Number of slots that hold a sequence. */
@@ -120,7 +127,7 @@ export class KvCache {
   }
 
   /**
-   * Copies rows `[sourceRow, sourceRow + rows)` of `keys` and `values`, both `[T, kvWidth]`, behind the sequence's
+   * Keeps rows `[sourceRow, sourceRow + rows)` of `keys` and `values`, both `[T, kvWidth]`, behind the sequence's
    * complete tokens.
    *
    * @throws RangeError if the slot's capacity or the source has fewer rows
@@ -135,21 +142,16 @@ export class KvCache {
   ): void {
     this.#checkRoom(slot, rows);
     this.#checkLayer(layer);
-    const width = this.#kvWidth;
-    if (!(sourceRow >= 0 && (sourceRow + rows) * width <= Math.min(keys.length, values.length))) {
+    if (
+      !(sourceRow >= 0 && (sourceRow + rows) * this.#rows.kvWidth <= Math.min(keys.length, values.length))
+    ) {
       throw new RangeError(
         `Rows ${sourceRow} to ${sourceRow + rows} lie outside of the keys or values given.`,
       );
     }
-    const from = sourceRow * width;
-    const to = this.#length[slot] * width;
-    const ownKeys = this.#keys[slot][layer];
-    const ownValues = this.#values[slot][layer];
-    // A loop, because set() would need a view of the source per call.
-    for (let i = 0; i < rows * width; i++) {
-      ownKeys[to + i] = keys[from + i];
-      ownValues[to + i] = values[from + i];
-    }
+    const length = this.#length[slot];
+    this.#rows.store(keys, sourceRow, rows, this.#keys[slot][layer], length);
+    this.#rows.store(values, sourceRow, rows, this.#values[slot][layer], length);
   }
 
   /** Makes the rows that were appended in every layer part of the sequence, once per step. */
@@ -159,7 +161,7 @@ export class KvCache {
   }
 
   /**
-   * Copies the complete tokens from `firstToken` on into `block` `[layers, 2, tokens, kvWidth]` (keys, then values), as
+   * Copies the complete tokens from `firstToken` on into `block` `[layers, 2, tokens, words]` (keys, then values), as
    * many as it holds.
    *
    * @throws RangeError if the sequence has fewer complete tokens
@@ -172,8 +174,8 @@ export class KvCache {
         `KV slot ${slot} has ${this.#length[slot]} complete tokens, not those from ${firstToken} to ${firstToken + tokens}.`,
       );
     }
-    const from = firstToken * this.#kvWidth;
-    const size = tokens * this.#kvWidth;
+    const from = firstToken * this.rowWords;
+    const size = tokens * this.rowWords;
     for (let layer = 0; layer < this.#layers; layer++) {
       block.set(this.#keys[slot][layer].subarray(from, from + size), 2 * layer * size);
       block.set(this.#values[slot][layer].subarray(from, from + size), (2 * layer + 1) * size);
@@ -191,7 +193,7 @@ export class KvCache {
     if (!(first >= 0 && end <= tokens)) {
       throw new RangeError(`Tokens ${first} to ${end} lie outside of a block of ${tokens}.`);
     }
-    const width = this.#kvWidth;
+    const width = this.rowWords;
     const to = this.#length[slot] * width;
     for (let layer = 0; layer < this.#layers; layer++) {
       const keys = 2 * layer * tokens;
@@ -202,7 +204,15 @@ export class KvCache {
     this.#length[slot] += end - first;
   }
 
-  /** View `[length + extraRows, kvWidth]` of a layer's keys; `extraRows`: those appended in the step in progress. */
+  /** Whether the numbers of `tokens` complete tokens from `firstToken` on are finite in a layer. */
+  areFinite(slot: number, layer: number, firstToken: number, tokens: number): boolean {
+    const end = firstToken + tokens;
+    return [this.keys(slot, layer), this.values(slot, layer)].every((rows) =>
+      this.#rows.areFinite(rows, firstToken, end),
+    );
+  }
+
+  /** View `[length + extraRows, words]` of a layer's keys; `extraRows`: those appended in the step in progress. */
   keys(slot: number, layer: number, extraRows = 0): Float32Array {
     return this.#view(this.#keys, slot, layer, extraRows);
   }
@@ -213,17 +223,17 @@ export class KvCache {
   }
 
   get #bytesPerToken(): number {
-    return this.#layers * this.#kvWidth * 2 * BYTES_PER_FLOAT;
+    return this.#layers * this.rowWords * 2 * BYTES_PER_WORD;
   }
 
   #blockTokens(block: Float32Array): number {
-    return Math.floor(block.length / (2 * this.#layers * this.#kvWidth));
+    return Math.floor(block.length / (2 * this.#layers * this.rowWords));
   }
 
   #view(buffers: readonly Float32Array[][], slot: number, layer: number, extraRows: number): Float32Array {
     this.#checkRoom(slot, extraRows);
     this.#checkLayer(layer);
-    return buffers[slot][layer].subarray(0, (this.#length[slot] + extraRows) * this.#kvWidth);
+    return buffers[slot][layer].subarray(0, (this.#length[slot] + extraRows) * this.rowWords);
   }
 
   /** The free slot with the smallest buffers that suffice; without one, that with the largest, which has least to add. */
@@ -267,8 +277,8 @@ export class KvCache {
 
   #allocateSlot(slot: number, tokens: number): void {
     for (let layer = 0; layer < this.#layers; layer++) {
-      this.#keys[slot].push(this.#allocate(tokens * this.#kvWidth));
-      this.#values[slot].push(this.#allocate(tokens * this.#kvWidth));
+      this.#keys[slot].push(this.#allocate(tokens * this.rowWords));
+      this.#values[slot].push(this.#allocate(tokens * this.rowWords));
     }
   }
 

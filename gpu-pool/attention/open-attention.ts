@@ -10,6 +10,8 @@ import type { OpenModel } from '../runtime/open-model.ts';
 import { Team } from '../team/team.ts';
 import { TeamBoard } from '../team/team-board.ts';
 import { CacheRegion } from './cache-region.ts';
+import { kernelRows } from './cache-rows.ts';
+import { cacheUnitBytes } from './cache-size.ts';
 import { KvCache } from './kv-cache.ts';
 import type { AttentionKernels, AttentionWorkerData } from './worker-protocol.ts';
 
@@ -45,12 +47,13 @@ export function openAttention(data: AttentionWorkerData, model: OpenModel): Open
     team: openTeam(data, kernels, kernelTasks(bound, products, memory, source.scratch)),
     gate,
   });
-  const region = new CacheRegion(memory.buffer, computes.cacheOffset, computes.cacheBytes);
-  const cache = new KvCache(
-    shape,
-    (floats) => region.allocate(floats),
-    (buffer) => region.free(buffer),
-  );
+  const { cacheOffset, cacheBytes } = computes;
+  const region = new CacheRegion(memory.buffer, cacheOffset, cacheBytes, cacheUnitBytes(config));
+  const cache = new KvCache(shape, {
+    allocate: (floats) => region.allocate(floats),
+    free: (buffer) => region.free(buffer),
+    rows: kernelRows(bound, config.keyValueHeads, config.headSize),
+  });
   return { model: attention, cache };
 }
 

@@ -37,7 +37,7 @@ export class PrefixCache {
   readonly #cache: KvCache;
   readonly #index: PrefixIndex;
   readonly #allocate: FloatAllocator;
-  /** Per block `[layers, 2, BLOCK_TOKENS, kvWidth]`, made when first needed. */
+  /** Per block `[layers, 2, BLOCK_TOKENS, words]`, made when first needed. */
   readonly #blocks: Float32Array[] = [];
   readonly #blockFloats: number;
   /** Chain of the sequence at hand. */
@@ -55,14 +55,14 @@ export class PrefixCache {
   /** @throws JanusError when `maxBytes` does not hold one block */
   constructor(options: PrefixCacheOptions) {
     const { cache, maxBytes, exactSingleRows = false } = options;
-    const { slots, layers, kvWidth, contextLength } = cache.shape;
+    const { slots, layers, contextLength } = cache.shape;
     this.#cache = cache;
     this.#allocate = options.allocate ?? ((floats) => new Float32Array(floats));
     this.#exactSingleRows = exactSingleRows;
     this.#exact = new Int32Array(slots);
     this.#lookedUp = new Uint8Array(slots);
     this.#maxBytes = maxBytes;
-    this.#blockFloats = layers * 2 * BLOCK_TOKENS * kvWidth;
+    this.#blockFloats = layers * 2 * BLOCK_TOKENS * cache.rowWords;
     const capacity = Math.floor(maxBytes / this.#blockBytes);
     if (!(capacity >= 1)) {
       throw new JanusError(
@@ -168,12 +168,6 @@ export class PrefixCache {
    * layer tells.
    */
   #isFinite(slot: number, from: number): boolean {
-    const { layers, kvWidth } = this.#cache.shape;
-    const keys = this.#cache.keys(slot, layers - 1);
-    const values = this.#cache.values(slot, layers - 1);
-    let sum = 0;
-    // 0 · x is 0 for every finite x, and NaN else.
-    for (let i = from * kvWidth; i < (from + BLOCK_TOKENS) * kvWidth; i++) sum += 0 * (keys[i] + values[i]);
-    return sum === 0;
+    return this.#cache.areFinite(slot, this.#cache.shape.layers - 1, from, BLOCK_TOKENS);
   }
 }

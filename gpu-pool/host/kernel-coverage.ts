@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Provider } from '../../shared/sizing/choose-instances.ts';
-import { cacheBufferBytes } from '../attention/cache-region.ts';
+import { fullCacheBytes } from '../attention/cache-size.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
 import { kernelsRun } from '../kernels/kernel-support.ts';
-import { attentionScratchBytes, type Kernels, loadKernels } from '../kernels/kernels.ts';
+import { type Kernels, loadKernels } from '../kernels/kernels.ts';
+import { attentionScratchBytes } from '../kernels/sizes.ts';
 import { type AttentionSizes, kernelsFit, layOutAttention } from '../runtime/kernel/attention-layout.ts';
 import { expertScratch, isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
 import type { KernelReach } from '../runtime/kernel/kernel-source.ts';
@@ -129,8 +130,3 @@ function productBytes(config: ModelConfig, rows: number): number {
 /** Inputs of the widest matrix. */
 export const widestInput = ({ hiddenSize, expertSize, attentionHeads, headSize }: ModelConfig): number =>
   Math.max(hiddenSize, expertSize, attentionHeads * headSize);
-
-/** Room for the KV cache of one sequence that fills the context. */
-export function fullCacheBytes({ layers, keyValueHeads, headSize, contextLength }: ModelConfig): number {
-  return 2 * layers * cacheBufferBytes(contextLength * keyValueHeads * headSize);
-}

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
+import { fullCacheBytes } from '../attention/cache-size.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
 import { compileKernels, loadKernels } from '../kernels/kernels.ts';
@@ -21,7 +22,6 @@ import { TeamBoard } from '../team/team-board.ts';
 import type { HostOptions, KernelChoice } from './host-options.ts';
 import {
   attentionSizes,
-  fullCacheBytes,
   KERNEL_MEMORY_BYTES,
   kernelObstacle,
   reachOf,

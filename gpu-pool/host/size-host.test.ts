@@ -48,8 +48,8 @@ describe('a host with both pools', () => {
     const cores = 32;
     const roomy = sizeHost(options({ kernels: 'wasm' }), config, weightFormats('int4'), cores);
     expect(roomy.options.attentionInstances).toBe(4);
-    // 4 layers × 2 heads × 16 keys and values in f32 are 1 KiB per token: a sequence takes half of the memory.
-    const long = { ...config, contextLength: 2 ** 21 };
+    // 4 layers × 2 × (2 heads × 16 numbers of 2 bytes and their scales) are 640 bytes per token: a sequence takes more than half of the memory.
+    const long = { ...config, contextLength: 2 ** 22 };
     const tight = sizeHost(options({ kernels: 'wasm' }), long, weightFormats('int4'), cores);
     expect(tight.options.attentionInstances).toBe(1);
     expect(tight.sizing!.reason).toContain('no room for the weights and KV cache of another');

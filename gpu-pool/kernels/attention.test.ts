@@ -4,7 +4,7 @@ import { attentionGraph } from '../runtime/graphs/attention.ts';
 import { GraphSession, view } from '../runtime/session.ts';
 import { largestDifference, softmaxRow } from '../runtime/testing/reference-math.ts';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
-import { attentionScratchBytes } from './kernels.ts';
+import { attentionScratchBytes, storedRowBytes } from './sizes.ts';
 import { kernelBed } from './testing/kernel-bed.ts';
 
 const bed = kernelBed();
@@ -44,15 +44,49 @@ function randomSequence({ group, kvHeads, headSize, rows, length }: Shape, seed:
   };
 }
 
+/** Keeps rows as the cache does; returns where they lie. */
+function store({ kvHeads, headSize, length }: Shape, rows: Float32Array): number {
+  const target = bed.room((length * storedRowBytes(kvHeads, headSize)) / 4);
+  kernels.storeRows(bed.put(rows), length, kvHeads, headSize, target);
+  return target;
+}
+
+/** The numbers that stored rows stand for. */
+function kept(shape: Shape, rows: Float32Array): Float32Array {
+  const { kvHeads, headSize, length } = shape;
+  const rowBytes = storedRowBytes(kvHeads, headSize);
+  const at = store(shape, rows);
+  const result = new Float32Array(rows.length);
+  for (let row = 0; row < length; row++) {
+    const scales = memory.floats(at + row * rowBytes, kvHeads);
+    const codes = at + (row + 1) * rowBytes - 2 * kvHeads * headSize;
+    const words = new Int32Array(memory.memory.buffer, codes, (kvHeads * headSize) / 2);
+    for (const [i, word] of words.entries()) {
+      const number = row * kvHeads * headSize + 8 * Math.floor(i / 4) + (i % 4);
+      const scale = scales[Math.floor((2 * i) / headSize)]!;
+      result[number] = scale * (word << 16);
+      result[number + 4] = scale * word;
+    }
+  }
+  return result;
+}
+
+const keptOf = (shape: Shape, { queries, keys, values }: Sequence): Sequence => ({
+  queries,
+  keys: kept(shape, keys),
+  values: kept(shape, values),
+});
+
 /** Runs `attend` for each range of key-value heads in turn. */
 function attend(
-  { group, kvHeads, headSize, rows, length }: Shape,
+  shape: Shape,
   { queries, keys, values }: Sequence,
-  ranges: readonly (readonly [begin: number, end: number])[] = [[0, kvHeads]],
+  ranges: readonly (readonly [begin: number, end: number])[] = [[0, shape.kvHeads]],
 ): Float32Array {
+  const { group, kvHeads, headSize, rows, length } = shape;
   const output = bed.room(queries.length);
   const scratch = memory.allocate(attentionScratchBytes(length, group * kvHeads, kvHeads, headSize));
-  const [q, k, v] = [bed.put(queries), bed.put(keys), bed.put(values)];
+  const [q, k, v] = [bed.put(queries), store(shape, keys), store(shape, values)];
   for (const [begin, end] of ranges) {
     kernels.attend(
       q,
@@ -78,7 +112,7 @@ describe('attend', () => {
     fc.assert(
       fc.property(shapes, ({ seed, ...shape }) => {
         const sequence = randomSequence(shape, seed);
-        const expected = reference(shape, sequence);
+        const expected = reference(shape, keptOf(shape, sequence));
         expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-5);
       }),
       { numRuns: 40 },
@@ -93,12 +127,13 @@ describe('attend', () => {
       'attention',
       attentionGraph('attention', { attentionHeads: heads, keyValueHeads: 4, headSize: 64 }),
     );
+    const held = keptOf(shape, sequence);
     const expected = new Float32Array(sequence.queries.length);
     session.run(
       {
         queries: view(sequence.queries, 1, shape.rows, 4 * width),
-        keys: view(sequence.keys, 1, shape.length, width),
-        values: view(sequence.values, 1, shape.length, width),
+        keys: view(held.keys, 1, shape.length, width),
+        values: view(held.values, 1, shape.length, width),
       },
       { attended: view(expected, 1, shape.rows, 4 * width) },
     );
@@ -140,7 +175,8 @@ describe('attend', () => {
     sequence.queries.fill(100);
     sequence.keys.fill(-100);
     sequence.keys.fill(100, 7 * 16, 8 * 16);
-    const expected = [0, 1, 2, 3].flatMap(() => [...sequence.values.subarray(7 * 16, 8 * 16)]);
+    const { values } = keptOf(shape, sequence);
+    const expected = [0, 1, 2, 3].flatMap(() => [...values.subarray(7 * 16, 8 * 16)]);
     expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-6);
   });
 
@@ -151,6 +187,35 @@ describe('attend', () => {
     const output = attend(shape, sequence);
     expect(output.subarray(0, 32).every(Number.isNaN)).toBe(true);
     expect(output.subarray(32).every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe('stored rows', () => {
+  const shape = { group: 1, kvHeads: 3, headSize: 32, rows: 1, length: 20 };
+  const width = shape.kvHeads * shape.headSize;
+
+  test('hold numbers to half a step of the largest of their head', () => {
+    const rows = randomNumbers(shape.length * width, 5).map((value, i) => value * 10 ** ((i >> 5) % 7));
+    const held = kept(shape, rows);
+    for (let head = 0; head < shape.length * shape.kvHeads; head++) {
+      const numbers = rows.subarray(head * shape.headSize, (head + 1) * shape.headSize);
+      const largest = Math.max(...numbers.map(Math.abs));
+      const stands = held.subarray(head * shape.headSize, (head + 1) * shape.headSize);
+      expect(largestDifference(stands, numbers)).toBeLessThan((0.501 * largest) / 32_767);
+    }
+  });
+
+  test('hold zeros, and numbers too small for a scale, as zeros', () => {
+    const rows = new Float32Array(shape.length * width).fill(1e-35, width);
+    expect(kept(shape, rows).every((value) => value === 0)).toBe(true);
+  });
+
+  test('make a head with an infinity NaN where it is read', () => {
+    const rows = randomNumbers(shape.length * width, 6);
+    rows[width + 1] = Number.POSITIVE_INFINITY;
+    const held = kept(shape, rows);
+    expect(held.subarray(width, width + 32).some(Number.isNaN)).toBe(true);
+    expect(held.subarray(width + 32).every(Number.isFinite)).toBe(true);
   });
 });
 

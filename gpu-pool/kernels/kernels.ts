@@ -153,7 +153,7 @@ export interface Kernels {
    * Causal attention of the newest `rows` of a sequence's `length` positions over all of them (decoding: one row), for
    * key-value heads `[kvHeadBegin, kvHeadEnd)` and their query heads.
    * @param queries `[rows, heads · D]`
-   * @param keys f32 `[length, kvHeads · D]`, the new rows included; so are `values`
+   * @param keys `[length]` of `storedRowBytes`, the new rows included; so are `values`
    * @param headSize D, a multiple of 16
    * @param scale of the scores, usually 1 / √D
    * @param output `[rows, heads · D]`
@@ -175,6 +175,14 @@ export interface Kernels {
     output: number,
     scratch: number,
   ): void;
+  /**
+   * Stores rows of keys or values for `attend`: each head's numbers as 16-bit whole numbers in units of a scale of its own, 1 / 32,767
+   * of its largest number.
+   * @param source f32 `[rows, kvHeads · D]`
+   * @param headSize D, a multiple of 8
+   * @param target `[rows]` of `storedRowBytes`
+   */
+  storeRows(source: number, rows: number, kvHeads: number, headSize: number, target: number): void;
   /**
    * `sum = source + addend; output = sum / √(mean(sum²) + epsilon) · weights`, row by row.
    * @param addend `[rows, size]`, or 0
@@ -259,24 +267,6 @@ export interface Kernels {
     positionEnd: number,
     output: number,
   ): void;
-}
-
-/** Logits whose weights `weigh` sums together. */
-export const WEIGH_BLOCK = 128;
-
-/** Bytes that `quantizeRows` fills. */
-export function quantizedBytes(rows: number, inputSize: number, blockSize: number): number {
-  return rows * ((Math.ceil(inputSize / blockSize) * blockSize * 144) / 32 + 16);
-}
-
-/** Bytes of scratch memory that `attend` needs for `kvHeads` key-value heads over a cache of `length` positions. */
-export function attentionScratchBytes(
-  length: number,
-  heads: number,
-  kvHeads: number,
-  headSize: number,
-): number {
-  return kvHeads * Math.ceil(heads / kvHeads / 4) * (32 * headSize + 16 + 16 * length) + 16;
 }
 
 const KERNELS_PATH = fileURLToPath(new URL('./build/kernels.wasm', import.meta.url));

@@ -6,7 +6,7 @@ import { ModelBuilder, OMITTED } from '../runtime/onnx/model-builder.ts';
 import { type BlockFormat, type BlockQuantized, blockScales, dequantizeBlocks } from '../runtime/quantize.ts';
 import { GraphSession, view } from '../runtime/session.ts';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
-import { quantizedBytes } from './kernels.ts';
+import { quantizedBytes } from './sizes.ts';
 import { kernelBed } from './testing/kernel-bed.ts';
 import type { LinearTask } from './testing/linear-thread.ts';
 import {

@@ -3,7 +3,7 @@ export interface AttentionSpan {
   /** Rows `[firstRow, firstRow + rows)` of the step are the newest of the sequence's `length` positions. */
   firstRow: number;
   rows: number;
-  /** `[length, kvHeads·D]`, the new rows included. */
+  /** `[length]` rows as the KV cache keeps them (cache-rows.ts), the new ones included. */
   keys: Float32Array;
   values: Float32Array;
   length: number;

@@ -7,6 +7,7 @@
  * addresses into load instructions.
  */
 export { attend } from './attention/attention';
+export { storeRows } from './attention/stored-rows';
 export { linearFloat } from './linear/linear-float';
 export { gateUp, linear } from './linear/linear';
 export { wideDot } from './linear/codes';

@@ -4,8 +4,10 @@
  * @param unused where 16 bytes may be written
  */
 export function readAhead(from: usize, bytes: u32, unused: usize): void {
-  let seen = v128.load(from);
   const end = from + bytes;
+  // From the beginning of a cache line, so that the last one is not missed.
+  from &= ~63;
+  let seen = v128.load(from);
   for (; from < end; from += 64) seen = v128.or(seen, v128.load(from));
   // What is never used would never be read.
   v128.store(unused, seen);

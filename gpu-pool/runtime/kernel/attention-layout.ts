@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../../../shared/model/config.ts';
-import { quantizedBytes } from '../../kernels/kernels.ts';
+import { quantizedBytes } from '../../kernels/sizes.ts';
 import { storedBytes } from '../../kernels/stored-matrix.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
 import { SPAN_WORDS } from './kernel-tasks.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { quantizedBytes } from '../../kernels/kernels.ts';
+import { quantizedBytes } from '../../kernels/sizes.ts';
 import { kernelBed } from '../../kernels/testing/kernel-bed.ts';
 import {
   product,

@@ -26,5 +26,6 @@ it('compares the growth of a step with what reading the additional keys and valu
 
 it('counts keys and values of all layers as f32', () => {
   const config = { layers: 16, keyValueHeads: 8, headSize: 64 } as Parameters<typeof kvBytesPerToken>[0];
-  expect(kvBytesPerToken(config)).toBe(64 * 1_024);
+  expect(kvBytesPerToken(config, 'f32')).toBe(64 * 1_024);
+  expect(kvBytesPerToken(config, 'int4')).toBe(33 * 1_024);
 });

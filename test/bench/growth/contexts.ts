@@ -1,4 +1,5 @@
-import type { ModelConfig } from '../../../shared/model/config.ts';
+import { storedRowBytes } from '../../../gpu-pool/kernels/sizes.ts';
+import type { ModelConfig, WeightForm } from '../../../shared/model/config.ts';
 import { readBandwidth } from '../peer/bandwidth/bandwidth.ts';
 import { type Summary, summarise } from '../peer/measure/decode-times.ts';
 import type { LoadWatch } from '../peer/measure/machine-load.ts';
@@ -14,7 +15,6 @@ const THREADS = 2;
 const KEPT_MIB = 2_048;
 const PROMPT_SEED = 2;
 const PAUSE_MS = 500;
-const BYTES_PER_FLOAT = 4;
 
 export interface ContextOptions {
   /** Tokens of the prompts, ascending; multiples of 64, of which the prefix cache keeps all. */
@@ -43,9 +43,14 @@ export interface ContextCase {
   readonly ratioMost: number | string;
 }
 
-/** Bytes of keys and values, kept as f32, of one token. */
-export const kvBytesPerToken = ({ layers, keyValueHeads, headSize }: ModelConfig): number =>
-  layers * 2 * keyValueHeads * headSize * BYTES_PER_FLOAT;
+/** Bytes of keys and values of one token, as they are kept for weights of this form. */
+export function kvBytesPerToken(
+  { layers, keyValueHeads, headSize }: ModelConfig,
+  form: WeightForm = FORM,
+): number {
+  const rowBytes = form === 'f32' ? 4 * keyValueHeads * headSize : storedRowBytes(keyValueHeads, headSize);
+  return layers * 2 * rowBytes;
+}
 
 /** How the time of a decode step grows with the contexts of its sequences. */
 export async function measureContexts(

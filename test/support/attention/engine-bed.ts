@@ -74,13 +74,10 @@ export class EngineBed {
       kvWidth: config.keyValueHeads * config.headSize,
       contextLength: config.contextLength,
     };
-    this.cache = region
-      ? new KvCache(
-          cacheShape,
-          (floats) => region.allocate(floats),
-          (buffer) => region.free(buffer),
-        )
-      : new KvCache(cacheShape);
+    this.cache = new KvCache(
+      cacheShape,
+      region && { allocate: (floats) => region.allocate(floats), free: (buffer) => region.free(buffer) },
+    );
     const { hiddenSize, expertsPerToken } = config;
     const shape = { maxRows: MAX_ROWS, hiddenSize, expertsPerToken };
     const exchange = new MonolithExchange(shape, config.experts, (...call) => experts.run(...call));

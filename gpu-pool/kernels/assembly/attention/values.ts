@@ -1,5 +1,14 @@
-/* Weighted sums of the values of a few positions; layouts as in attention.ts. */
+/* Weighted sums of the values of a few positions, in units of their scales; layouts as in attention.ts and stored-rows.ts. */
 import { multiplyAdd } from '../simd';
+import { lowerFour, upperFour } from './stored-rows';
+
+/** Multiplies the weights of each position by the scale of its values. */
+export function scaleWeights(weights: usize, weightsEnd: usize, scales: usize, tokenBytes: u32): void {
+  for (let at = weights; at < weightsEnd; at += 16) {
+    v128.store(at, f32x4.mul(v128.load(at), v128.load32_splat(scales)));
+    scales += tokenBytes;
+  }
+}
 
 /** For four queries, eight floats of the head at a time. */
 export function addFour(
@@ -11,7 +20,7 @@ export function addFour(
   sums: usize,
 ): void {
   for (let column: u32 = 0; column < headSize; column += 8) {
-    let value = values + 4 * column;
+    let value = values + 2 * column;
     let sum0 = v128.load(sums);
     let sum0b = v128.load(sums, 16);
     let sum1 = v128.load(sums, 32);
@@ -21,8 +30,9 @@ export function addFour(
     let sum3 = v128.load(sums, 96);
     let sum3b = v128.load(sums, 112);
     for (let weight = weights; weight < weightsEnd; weight += 16) {
-      const vector = v128.load(value);
-      const vectorB = v128.load(value, 16);
+      const words = v128.load(value);
+      const vector = lowerFour(words);
+      const vectorB = upperFour(words);
       const weight0 = v128.load32_splat(weight);
       sum0 = multiplyAdd(weight0, vector, sum0);
       sum0b = multiplyAdd(weight0, vectorB, sum0b);
@@ -59,7 +69,7 @@ export function addTwo(
   sums: usize,
 ): void {
   for (let column: u32 = 0; column < headSize; column += 16) {
-    let value = values + 4 * column;
+    let value = values + 2 * column;
     let a0 = v128.load(sums);
     let a1 = v128.load(sums, 16);
     let b0 = v128.load(sums, 32);
@@ -71,16 +81,18 @@ export function addTwo(
     for (let at = weights; at < weightsEnd; at += 16) {
       const weightA = v128.load32_splat(at);
       const weightB = v128.load32_splat(at, 4);
-      const vector0 = v128.load(value);
+      const words0 = v128.load(value);
+      const vector0 = lowerFour(words0);
       a0 = multiplyAdd(weightA, vector0, a0);
       b0 = multiplyAdd(weightB, vector0, b0);
-      const vector1 = v128.load(value, 16);
+      const vector1 = upperFour(words0);
       a1 = multiplyAdd(weightA, vector1, a1);
       b1 = multiplyAdd(weightB, vector1, b1);
-      const vector2 = v128.load(value, 32);
+      const words1 = v128.load(value, 16);
+      const vector2 = lowerFour(words1);
       a2 = multiplyAdd(weightA, vector2, a2);
       b2 = multiplyAdd(weightB, vector2, b2);
-      const vector3 = v128.load(value, 48);
+      const vector3 = upperFour(words1);
       a3 = multiplyAdd(weightA, vector3, a3);
       b3 = multiplyAdd(weightB, vector3, b3);
       value += tokenBytes;
@@ -107,17 +119,19 @@ export function addOne(
   sums: usize,
 ): void {
   for (let column: u32 = 0; column < headSize; column += 16) {
-    let value = values + 4 * column;
+    let value = values + 2 * column;
     let sum0 = v128.load(sums);
     let sum1 = v128.load(sums, 16);
     let sum2 = v128.load(sums, 32);
     let sum3 = v128.load(sums, 48);
     for (let at = weights; at < weightsEnd; at += 16) {
       const weight = v128.load(at);
-      sum0 = multiplyAdd(weight, v128.load(value), sum0);
-      sum1 = multiplyAdd(weight, v128.load(value, 16), sum1);
-      sum2 = multiplyAdd(weight, v128.load(value, 32), sum2);
-      sum3 = multiplyAdd(weight, v128.load(value, 48), sum3);
+      const words0 = v128.load(value);
+      sum0 = multiplyAdd(weight, lowerFour(words0), sum0);
+      sum1 = multiplyAdd(weight, upperFour(words0), sum1);
+      const words1 = v128.load(value, 16);
+      sum2 = multiplyAdd(weight, lowerFour(words1), sum2);
+      sum3 = multiplyAdd(weight, upperFour(words1), sum3);
       value += tokenBytes;
     }
     v128.store(sums, sum0);

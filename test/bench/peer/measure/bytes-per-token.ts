@@ -15,7 +15,7 @@ import { kvBytesPerToken } from '../../growth/contexts.ts';
 export function bytesPerToken(folder: string, form: WeightForm, context: number): number {
   const config = loadModelConfig(folder);
   const share = config.expertsPerToken / config.experts;
-  const cache = context * kvBytesPerToken(config);
+  const cache = context * kvBytesPerToken(config, form);
   if (form === 'f32') {
     const { embedding } = modelTensors(config);
     const bytes = [...roleTensors(config, 'both')].map(({ name, shape }) => {
