@@ -4,6 +4,7 @@ import type { AttentionInstanceRecord, InstanceState } from '../../shared/protoc
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
+import { WORKER_LIMITS } from '../runtime/worker-limits.ts';
 import { unavailable } from './failure.ts';
 import { PHASES } from './phase-times.ts';
 import type { TraceMemory } from './trace-sampler.ts';
@@ -66,7 +67,10 @@ export class AttentionInstance {
     this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
     keepTelemetryOff();
-    this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), { workerData: data });
+    this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), {
+      workerData: data,
+      resourceLimits: WORKER_LIMITS,
+    });
     let reason = 'its thread ended';
     this.ready = new Promise((resolve, reject) => {
       const fail = (message: string) => {

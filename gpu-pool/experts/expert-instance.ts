@@ -7,6 +7,7 @@ import { openHostMemory, openLane, type SharedExchange } from '../exchange/lane-
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
+import { WORKER_LIMITS } from '../runtime/worker-limits.ts';
 
 /** What the thread of an expert instance is started with. */
 export interface ExpertWorkerData {
@@ -64,7 +65,10 @@ export class ExpertInstance {
       ...(kernels && { kernels: kernels.source, team: kernels.team }),
     };
     keepTelemetryOff();
-    this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), { workerData: data });
+    this.#worker = new Worker(new URL('./expert-worker.ts', import.meta.url), {
+      workerData: data,
+      resourceLimits: WORKER_LIMITS,
+    });
     let reason = 'its thread ended';
     this.ready = new Promise((resolve, reject) => {
       const fail = (message: string) => {

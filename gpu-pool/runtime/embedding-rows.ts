@@ -17,8 +17,7 @@ export class EmbeddingRows {
     this.#hiddenSize = hiddenSize;
     const bytes = weights.bfloat16?.(name, shape);
     if (bytes === undefined) this.#float32 = weights.float32(name, shape);
-    // A copy, because the bytes may lie at an odd offset.
-    else this.#bfloat16 = new Uint16Array(bytes.slice().buffer);
+    else this.#bfloat16 = halves(bytes);
   }
 
   /**
@@ -39,4 +38,10 @@ export class EmbeddingRows {
       else for (let i = 0; i < size; i++) bits[row * size + i] = this.#bfloat16![from + i]! << 16;
     }
   }
+}
+
+/** A view of the bytes, or of a copy where they lie at an odd offset. */
+function halves(bytes: Uint8Array): Uint16Array {
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  return new Uint16Array(buffer, byteOffset, byteLength / 2);
 }
