@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import { RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
@@ -56,6 +57,7 @@ export function openLocalPool(
     wait: 'block',
     overdueAfterMs,
     spinMs: data.kernels?.team.spinMs ?? 0,
+    wakes: availableParallelism() > 1,
     ...(assistant && { assistant }),
     ...(gate && { gate: (...routing: Parameters<GateModel['route']>) => gate.route(...routing) }),
   });

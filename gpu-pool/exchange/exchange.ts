@@ -138,28 +138,31 @@ export class PooledExchange implements Exchange {
     step.rows = rows;
     step.gated = gated;
     step.placementVersion = placement.version;
-    if (gated) {
-      const topK = this.#options.shape.expertsPerToken;
-      this.#scheduler.schedule(this.#indexes[layer]!, step.expertIds, rows, topK);
-      sampler?.sample(layer, step.expertIds, rows);
-    }
+    if (gated) sampler?.sample(layer, step.expertIds, rows);
     if (destinations.length === 1) {
       const { link } = destinations[0]!;
       await link.exchange(step, output);
       return this.#count(link.statistics.aMax);
     }
+    if (gated) this.#schedule(layer, rows);
     const involved = this.#involved();
     const outputs = [output, ...this.#shares];
     const aMax = await this.#send(step, involved, outputs);
     this.#addShares(involved, output, rows);
-    this.#count(aMax);
+    this.#count(gated ? this.#scheduler.aMax : aMax);
+  }
+
+  /** Only where there is a choice of hosts: each of them schedules for itself. */
+  #schedule(layer: number, rows: number): void {
+    const { expertIds } = this.step;
+    this.#scheduler.schedule(this.#indexes[layer]!, expertIds, rows, this.#options.shape.expertsPerToken);
   }
 
   /** @param aMax as the hosts tell it */
   #count(aMax: number): void {
     this.#layerSteps++;
-    this.#aMax = this.#options.gated ? this.#scheduler.aMax : aMax;
-    this.#totalAMax += this.#aMax;
+    this.#aMax = aMax;
+    this.#totalAMax += aMax;
   }
 
   /** Positions of the destinations that have a share in the step, ascending. */

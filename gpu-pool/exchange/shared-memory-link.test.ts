@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../shared/placement/seeded-random.ts';
+import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 import {
   EXPERTS,
   fillStep,
@@ -11,11 +12,14 @@ import {
 } from '../../test/support/exchange/link-harness.ts';
 import { computeTestExpert } from '../../test/support/exchange/test-expert.ts';
 import { allocateStep } from './exchange.ts';
+import type { HostMemory } from './host-memory.ts';
 import { allocateSharedExchange, openHostMemory, openLane } from './lane-memory.ts';
+import { AnswerOverdueError } from './link.ts';
 import { type Assistant, SharedMemoryLink } from './shared-memory-link.ts';
 
 /** Of an expert that takes its time. */
 const GROUP_MS = 0.2;
+const OVERDUE_AFTER_MS = 1_000;
 const SLOW: Assistant = {
   computes: () => true,
   run: (layer, expert, input, rows, output) => {
@@ -26,26 +30,38 @@ const SLOW: Assistant = {
 };
 
 /** A link to an instance that is there but never takes a group: whatever is computed, the sender computes. */
-function openAssistedLink(assistant: Assistant): SharedMemoryLink {
+function openAssistedLink(
+  assistant: Assistant,
+  wakes = true,
+): { link: SharedMemoryLink; memory: HostMemory } {
   const placement = harnessPlacement(1);
   const laneOptions = { shape: SHAPE, instances: 1, placedInstances: 1, experts: EXPERTS };
   const shared = allocateSharedExchange(HOST, 0, laneOptions, 1);
   const memory = openHostMemory(shared);
   memory.setAlive(0, true);
   const lane = openLane(shared, 0);
-  return new SharedMemoryLink({
+  const link = new SharedMemoryLink({
     host: HOST,
     memory,
     lane,
     placement,
     wait: 'block',
-    overdueAfterMs: 1_000,
+    overdueAfterMs: OVERDUE_AFTER_MS,
     assistant,
+    wakes,
   });
+  return { link, memory };
+}
+
+function randomStep(rows: number, seed: number): LayerStep {
+  const step = allocateStep(SHAPE);
+  fillStep(step, SHAPE, EXPERTS, rows, seededRandom(seed));
+  step.placementVersion = harnessPlacement(1).version;
+  return step;
 }
 
 test('counts the groups that the sender computes, and tells the parts of its round trips apart', async () => {
-  const link = openAssistedLink(SLOW);
+  const { link } = openAssistedLink(SLOW);
   const { statistics } = link;
   const random = seededRandom(11);
   const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
@@ -64,4 +80,23 @@ test('counts the groups that the sender computes, and tells the parts of its rou
   expect(totalAssistUs).toBeGreaterThan(1_000 * GROUP_MS * groups);
   expect(totalScheduleUs).toBeGreaterThan(0);
   expect(totalScheduleUs + totalAssistUs + totalCombineUs).toBeLessThan(totalRoundTripUs);
+});
+
+test.each([
+  [true, 1],
+  [false, 0],
+])('where it wakes others is %s, rings %i times for what the sender computes', async (wakes, rings) => {
+  const { link, memory } = openAssistedLink(SLOW, wakes);
+  const step = randomStep(3, 12);
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  await link.exchange(step, output);
+  expect(output.slice(0, 3 * SHAPE.hiddenSize)).toEqual(referenceOutput(step, SHAPE));
+  expect(memory.rings(0)).toBe(rings);
+});
+
+test('rings, whatever was said, for a layer that the sender does not compute', async () => {
+  const { link, memory } = openAssistedLink({ ...SLOW, computes: () => false }, false);
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  await expect(link.exchange(randomStep(1, 13), output)).rejects.toThrow(AnswerOverdueError);
+  expect(memory.rings(0)).toBe(1);
 });

@@ -27,6 +27,10 @@ export interface SharedMemoryLinkOptions extends AnswerWaitOptions {
   readonly placement: Placement;
   /** Computes experts of this host on the sender's thread, which has nothing else to do meanwhile; absent where it cannot. */
   readonly assistant?: Assistant;
+  /**
+   * False leaves instances asleep whose experts the assistant computes: on a single processor, who is woken takes the sender's time.
+   */
+  readonly wakes?: boolean;
   /** Routes steps that were sent without a routing; absent where the attention side always gates. */
   readonly gate?: Gate;
 }
@@ -219,11 +223,12 @@ export class SharedMemoryLink implements ExpertLink {
         throw new PeerLostError(this.host, `expert instance ${instance} has ended`);
       }
     }
+    const rings = this.#options.wakes !== false || !this.#options.assistant?.computes(lane.layer);
     let asked = 0;
     for (let index = 0; index < memory.instances; index++) {
       if (!this.#isNeeded(index)) continue;
       lane.ask(index, groupsOf(lane, memory.firstInstance + index));
-      memory.ring(memory.firstInstance + index);
+      if (rings) memory.ring(memory.firstInstance + index);
       asked++;
     }
     return asked;
