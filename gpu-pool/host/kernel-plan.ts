@@ -89,8 +89,12 @@ export interface KernelPlan {
   attention(index: number): AttentionKernels;
 }
 
-/** Time that an idle thread looks for work before it sleeps: about what it costs to be woken on a virtual machine. */
-const SPIN_MS = 0.06;
+/**
+ * Time that an idle thread looks for work before it sleeps: as long as most waits within a layer last, since on a virtual machine
+ * to be woken costs from 60 µs to much more where the host is busy; a tenth of what a scheduler lets a thread run on, so that a busy
+ * processor loses little.
+ */
+const SPIN_MS = 0.3;
 
 /**
  * Lays out the kernel memory of a host: its experts, then for each attention instance weights, buffers and KV cache, and
