@@ -1,26 +1,36 @@
 import type { Redis } from 'ioredis';
+import { tokenStreamKey } from '../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
+import { ask } from './ask.ts';
+import { BROKER_ANSWER_MS, bounded } from './bounded.ts';
 import { cancelRequest } from './cancel.ts';
-import { type BlockingConnections, createConnectionPool } from './connections.ts';
-import { createRequestQueues } from './queue.ts';
-import { type ReadOptions, readEvents } from './read-events.ts';
+import { createConnectionPool } from './connections.ts';
+import { createRequestQueues, INTERACTIVE_PRIORITY, type RequestPriority } from './queue.ts';
+import { type ReadOptions, readEvents, readTold } from './read-events.ts';
+import { createBlockingStreams, type TokenStreams } from './token-streams.ts';
 
 /** Carries requests to the pools of their model, and what the pools tell back. */
 export interface Dispatcher {
   /**
    * Queues all sequences of one request: same request id, same model.
    *
+   * @param priority default: before all lines of batches
    * @throws {DispatchError} `broker`; the jobs may then have been queued or not, so cancel the request
    */
-  readonly dispatch: (jobs: readonly SequenceJob[]) => Promise<void>;
+  readonly dispatch: (jobs: readonly SequenceJob[], priority?: RequestPriority) => Promise<void>;
   /** Events of a request, one array per read of its stream. See `readEvents` in read-events.ts. */
   readonly readEvents: (
     requestId: string,
     options: ReadOptions,
   ) => AsyncGenerator<readonly TokenEvent[], never, undefined>;
+  /**
+   * Events that were told of a request so far, for who takes it over from another process.
+   *
+   * @throws {DispatchError} `broker`
+   */
+  readonly told: (requestId: string) => Promise<readonly TokenEvent[]>;
   /**
    * Tells the pools that nobody waits for a request any more.
    *
@@ -29,36 +39,48 @@ export interface Dispatcher {
    */
   readonly cancel: (requestId: string, model: string) => Promise<number>;
   /**
+   * Drops the events of a request that has ended, rather than leave them until they expire.
+   *
+   * @throws {DispatchError} `broker`
+   */
+  readonly forget: (requestId: string) => Promise<void>;
+  /**
    * @returns time in milliseconds that Redis took to answer
    * @throws {DispatchError} `broker`
    */
   readonly ping: () => Promise<number>;
-  /** Closes queues and blocking connections, not the client it was made with. */
+  /** Closes queues and token streams, not the client it was made with. */
   readonly close: () => Promise<void>;
 }
 
 export interface DispatcherOptions {
-  /** Default: a pool that copies the client's options. */
-  readonly connections?: BlockingConnections;
+  /** Closed with the dispatcher. Default: blocking reads on a pool of connections that copies the client's options. */
+  readonly streams?: TokenStreams;
   readonly clock?: Clock;
 }
 
 /** @param redis client for commands that do not block; it stays the caller's to close */
 export function createDispatcher(redis: Redis, options: DispatcherOptions = {}): Dispatcher {
   const clock = options.clock ?? systemClock;
-  const connections = options.connections ?? createConnectionPool(redis);
+  const streams = options.streams ?? createBlockingStreams(createConnectionPool(redis));
+  const { doorbell } = streams;
   const queues = createRequestQueues(redis);
   return {
-    dispatch: queues.add,
-    readEvents: (requestId, read) => readEvents({ redis, connections, clock }, requestId, read),
+    dispatch: (jobs, priority = INTERACTIVE_PRIORITY) =>
+      queues.add(doorbell === undefined ? jobs : jobs.map((job) => ({ ...job, doorbell })), priority),
+    readEvents: (requestId, read) => readEvents({ redis, streams, clock }, requestId, read),
+    told: (requestId) => readTold(redis, requestId),
     cancel: (requestId, model) => bounded(cancelRequest(redis, requestId, model), BROKER_ANSWER_MS),
+    async forget(requestId) {
+      await ask(redis.unlink(tokenStreamKey(requestId)));
+    },
     async ping() {
       const startedMs = clock.nowMs();
-      await bounded(asBrokerFault(redis.ping()), BROKER_ANSWER_MS);
+      await ask(redis.ping());
       return clock.nowMs() - startedMs;
     },
     async close() {
-      connections.close();
+      streams.close();
       await queues.close();
     },
   };

@@ -2,14 +2,10 @@ import type { Redis } from 'ioredis';
 import { TOKEN_STREAM_FIELD, tokenStreamKey } from '../../shared/protocol/keys.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Clock } from '../clock.ts';
+import { ask } from './ask.ts';
 import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
-import type { BlockingConnections } from './connections.ts';
 import { DispatchError } from './errors.ts';
-
-/** Longest wait of one read. On Cloudflare Workers a client that left shows only when something is written to it. */
-export const READ_BLOCK_MS = 2_000;
-/** Most entries that one read takes. */
-const READ_COUNT = 512;
+import type { StreamEntry, TokenStreams } from './token-streams.ts';
 
 export interface ReadTimeouts {
   /** From the first read to the first event, in milliseconds. */
@@ -27,16 +23,14 @@ export interface ReadOptions {
 
 export interface ReadDependencies {
   readonly redis: Redis;
-  readonly connections: BlockingConnections;
+  readonly streams: TokenStreams;
   readonly clock: Clock;
 }
-
-type StreamEntry = [id: string, fields: string[]];
 
 function parseEntry([id, fields]: StreamEntry): TokenEvent {
   const at = fields.indexOf(TOKEN_STREAM_FIELD);
   if (at < 0) throw new Error(`Entry ${id} of a token stream has no field "${TOKEN_STREAM_FIELD}"`);
-  return JSON.parse(fields[at + 1]) as TokenEvent;
+  return JSON.parse(fields[at + 1]!) as TokenEvent;
 }
 
 /** Time that is left, and what to say when none is. */
@@ -59,38 +53,44 @@ function remaining(startedMs: number, heardMs: number | null, nowMs: number, tim
  * @throws the signal's reason when it aborts
  */
 export async function* readEvents(
-  { redis, connections, clock }: ReadDependencies,
+  { redis, streams, clock }: ReadDependencies,
   requestId: string,
   { signal, timeouts }: ReadOptions,
 ): AsyncGenerator<readonly TokenEvent[], never, undefined> {
-  const key = tokenStreamKey(requestId);
   const startedMs = clock.nowMs();
+  const stream = streams.open(requestId);
   let heardMs: number | null = null;
   let lastId = '0';
-
-  const read = async (blockMs: number): Promise<StreamEntry[]> => {
-    const reply = connections.run(async (connection) => {
-      // The request may have ended while it waited for the connection.
-      if (signal.aborted) return null;
-      return connection.xread('COUNT', READ_COUNT, 'BLOCK', blockMs, 'STREAMS', key, lastId);
-    });
-    return (await asBrokerFault(reply))?.[0]?.[1] ?? [];
-  };
-
-  while (true) {
-    const leftMs = remaining(startedMs, heardMs, clock.nowMs(), timeouts);
-    // BLOCK 0 would wait for ever.
-    const blockMs = Math.max(1, Math.min(READ_BLOCK_MS, Math.ceil(leftMs)));
-    const entries = await bounded(read(blockMs), blockMs + BROKER_ANSWER_MS, signal);
-    if (entries.length > 0) {
-      heardMs = clock.nowMs();
-      lastId = entries[entries.length - 1][0];
-    } else if (
-      heardMs !== null &&
-      (await bounded(asBrokerFault(redis.exists(key)), BROKER_ANSWER_MS)) === 0
-    ) {
-      throw new DispatchError('broker', 'Redis lost the answer that was under way');
+  try {
+    while (true) {
+      const leftMs = remaining(startedMs, heardMs, clock.nowMs(), timeouts);
+      const waitMs = Math.min(streams.longestWaitMs, leftMs);
+      const read = asBrokerFault(stream.read(lastId, waitMs, signal));
+      const entries = await bounded(read, waitMs + BROKER_ANSWER_MS, signal);
+      const last = entries.at(-1);
+      if (last !== undefined) {
+        heardMs = clock.nowMs();
+        [lastId] = last;
+      } else if (heardMs !== null) {
+        await checkExists(redis, requestId);
+      }
+      yield entries.map(parseEntry);
     }
-    yield entries.map(parseEntry);
+  } finally {
+    stream.close();
+  }
+}
+
+/** Events that were told of a request so far. @throws {DispatchError} `broker` */
+export async function readTold(redis: Redis, requestId: string): Promise<readonly TokenEvent[]> {
+  const entries = redis.xrange(tokenStreamKey(requestId), '-', '+');
+  return (await ask(entries)).map(parseEntry);
+}
+
+/** @throws {DispatchError} `broker` where Redis has lost a stream that had entries */
+async function checkExists(redis: Redis, requestId: string): Promise<void> {
+  const exists = redis.exists(tokenStreamKey(requestId));
+  if ((await ask(exists)) === 0) {
+    throw new DispatchError('broker', 'Redis lost the answer that was under way');
   }
 }

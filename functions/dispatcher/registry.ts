@@ -48,21 +48,29 @@ function missingParts(hosts: readonly HostRecord[]): string[] {
   return missing;
 }
 
-async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
-  const members = await asBrokerFault(redis.smembers(membersKey(card.id)));
-  const keys = members.map((host) => hostKey(card.id, host));
+/** Records of the living hosts of a model. @throws {DispatchError} `broker` */
+export async function readHosts(redis: Redis, model: string): Promise<readonly HostRecord[]> {
+  const members = await asBrokerFault(redis.smembers(membersKey(model)));
+  const keys = members.map((host) => hostKey(model, host));
   const records = keys.length === 0 ? [] : await asBrokerFault(redis.mget(keys));
   // A host whose record has expired is gone, though the set may still name it.
-  const hosts = records.filter((record) => record !== null).map((record) => JSON.parse(record) as HostRecord);
-  const missing = missingParts(hosts);
+  return records.filter((record) => record !== null).map((record) => JSON.parse(record) as HostRecord);
+}
+
+/** Cards of all announced models in order of their ids. @throws {DispatchError} `broker` */
+export async function readCards(redis: Redis): Promise<readonly ModelCard[]> {
+  const announced = await asBrokerFault(redis.hgetall(modelsKey));
+  const cards = Object.values(announced).map((card) => JSON.parse(card) as ModelCard);
+  return cards.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
+  const missing = missingParts(await readHosts(redis, card.id));
   return { card, state: missing.length === 0 ? 'ready' : 'loading', missing };
 }
 
 async function readModels(redis: Redis): Promise<readonly ServedModel[]> {
-  const announced = await asBrokerFault(redis.hgetall(modelsKey));
-  const cards = Object.values(announced).map((card) => JSON.parse(card) as ModelCard);
-  cards.sort((a, b) => (a.id < b.id ? -1 : 1));
-  return Promise.all(cards.map((card) => readModel(redis, card)));
+  return Promise.all((await readCards(redis)).map((card) => readModel(redis, card)));
 }
 
 export function createRegistry(redis: Redis, options: RegistryOptions = {}): Registry {

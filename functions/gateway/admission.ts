@@ -17,6 +17,8 @@ export interface Admission {
    * @throws {RequestError} 503 when the gateway is full or shuts down
    */
   readonly enter: (client: AbortSignal, overallMs: number) => Slot;
+  /** Whether nobody is let in any more. */
+  readonly closed: () => boolean;
   /** Lets nobody in any more; resolves when the last one has left. */
   readonly close: () => Promise<void>;
   /** Aborts all that are still in. */
@@ -52,6 +54,7 @@ export function createAdmission(openRequests: number): Admission {
       };
       return { signal: controller.signal, leave };
     },
+    closed: () => closed,
     close() {
       closed = true;
       if (inside.size === 0) emptied.resolve();

@@ -48,7 +48,12 @@ const timedOut = (code: string, message: string): RequestError =>
   new RequestError({ status: 504, type: 'server_error', code, param: null, message });
 
 export const modelNotFound = (model: string): RequestError =>
-  invalid('model', `The model '${shown(model)}' does not exist`, 'model_not_found', 404);
+  invalid(
+    'model',
+    `The model '${shown(model)}' does not exist, or you have no access to it`,
+    'model_not_found',
+    404,
+  );
 
 /** A failure that a pool reported; one without a sensible status counts as the server's. */
 export function poolFailure(failure: RequestFailure): RequestError {
@@ -89,11 +94,14 @@ export function toRequestError(error: unknown, report: (error: unknown) => void)
 }
 
 /** OpenAI's error object. */
-export const errorBody = ({ failure: { message, type, param, code } }: RequestError) => ({
+export const failureBody = ({ message, type, param, code }: RequestFailure) => ({
   error: { message, type, param, code },
 });
 
+export const errorBody = ({ failure }: RequestError) => failureBody(failure);
+
 export function errorResponse(c: Context, error: RequestError, extra: object = {}): Response {
   if (error.retryAfterS !== null) c.header('Retry-After', String(error.retryAfterS));
+  if (error.failure.status === 401) c.header('WWW-Authenticate', 'Bearer');
   return c.json({ ...errorBody(error), ...extra }, error.failure.status as ContentfulStatusCode);
 }

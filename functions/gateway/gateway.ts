@@ -1,39 +1,81 @@
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
+import { allowOrigins } from './access/origins.ts';
+import { requireKey } from './access/require-key.ts';
 import { createAdmission } from './admission.ts';
 import type { GatewayDependencies, GatewayEnvironment } from './dependencies.ts';
 import { ClientGoneError, errorResponse, invalid, shown, toRequestError } from './errors.ts';
+import { createRequestMetrics } from './metrics/request-metrics.ts';
+import { CLIENT_CLOSED_REQUEST } from './metrics/request-watch.ts';
+import { watchRequests } from './metrics/watch-requests.ts';
 import { createChatFormat } from './responses/chat.ts';
 import { createCompletionFormat } from './responses/completions.ts';
+import { createResponsesFormat } from './responses/responses.ts';
+import { addBatchApi } from './routes/batch-api.ts';
 import { generate } from './routes/generate.ts';
 import { health, ready } from './routes/health.ts';
+import { metrics } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { NOT_OFFERED, notOffered } from './routes/not-offered.ts';
 import { parseChat } from './schema/chat.ts';
 import { parseCompletion } from './schema/completions.ts';
+import { parseResponses } from './schema/responses.ts';
 
-/** nginx's status for a client that hung up before it was answered; nobody ever reads it. */
-const CLIENT_CLOSED_REQUEST = 499;
+/** What a gateway that is given nothing of it makes for itself. */
+type Optional = 'admission' | 'batches' | 'metrics' | 'pools' | 'accessLog';
 
-export interface GatewayOptions extends Omit<GatewayDependencies, 'admission'> {
+export interface GatewayOptions extends Omit<GatewayDependencies, Optional> {
   /** Default: one of its own, for `limits.openRequests`. Give one to be able to drain the gateway. */
   readonly admission?: GatewayDependencies['admission'];
+  /** Origins whose scripts may read answers. Default: none. */
+  readonly corsOrigins?: readonly string[];
+  /** Default: none. */
+  readonly batches?: GatewayDependencies['batches'];
+  /** Default: of its own. */
+  readonly metrics?: GatewayDependencies['metrics'];
+  /** Default: none. */
+  readonly pools?: GatewayDependencies['pools'];
+  /** Default: no log. */
+  readonly accessLog?: GatewayDependencies['accessLog'];
 }
 
 /** OpenAI's routes. `prefix` may hold a `:model`, which then need not stand in the body. */
 function addApi(app: Hono<GatewayEnvironment>, prefix: string, dependencies: GatewayDependencies): void {
-  const { registry } = dependencies;
-  const chat = generate(dependencies, { parse: parseChat, createFormat: createChatFormat });
-  const completion = generate(dependencies, { parse: parseCompletion, createFormat: createCompletionFormat });
+  const { registry, access } = dependencies;
+  app.use(`${prefix}/*`, requireKey(access, 'api'));
+  const chat = generate(dependencies, {
+    parse: parseChat,
+    promptField: 'messages',
+    createFormat: createChatFormat,
+  });
+  const completion = generate(dependencies, {
+    parse: parseCompletion,
+    promptField: 'prompt',
+    createFormat: createCompletionFormat,
+  });
+  const responses = generate(dependencies, {
+    parse: parseResponses,
+    promptField: 'input',
+    createFormat: createResponsesFormat,
+  });
   app.get(`${prefix}/models`, listModels(registry));
   app.get(`${prefix}/models/:id{.+}`, getModel(registry));
   app.post(`${prefix}/chat/completions`, chat);
   app.post(`${prefix}/completions`, completion);
+  app.post(`${prefix}/responses`, responses);
+  for (const [path, what] of Object.entries(NOT_OFFERED)) app.post(prefix + path, notOffered(what));
 }
 
 /** OpenAI's HTTP API before the pools of all models. It holds nothing but the connections of requests under way. */
 export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment> {
-  const admission = options.admission ?? createAdmission(options.limits.openRequests);
-  const dependencies: GatewayDependencies = { ...options, admission };
+  const dependencies: GatewayDependencies = {
+    ...options,
+    admission: options.admission ?? createAdmission(options.limits.openRequests),
+    metrics: options.metrics ?? createRequestMetrics(),
+    batches: options.batches ?? null,
+    pools: options.pools ?? null,
+    accessLog: options.accessLog ?? (() => {}),
+  };
   const app = new Hono<GatewayEnvironment>();
 
   app.use(async (c, next) => {
@@ -42,6 +84,10 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment>
     c.header('X-Request-Id', requestId);
     await next();
   });
+  app.use(watchRequests(dependencies));
+  const { corsOrigins = [] } = options;
+  // Before keys are asked for: a browser asks without one what it may send.
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(
     methodNotAllowed({
       app,
@@ -54,10 +100,13 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment>
     }),
   );
 
+  for (const path of ['/admin/*', '/metrics']) app.use(path, requireKey(dependencies.access, 'admin'));
   app.get('/health', health(dependencies.dispatcher));
-  app.get('/ready', ready(dependencies.registry));
+  app.get('/ready', ready(dependencies.registry, dependencies.admission));
+  app.get('/metrics', metrics(dependencies));
   addApi(app, '/v1', dependencies);
   addApi(app, '/models/:model/v1', dependencies);
+  addBatchApi(app, '/v1', dependencies);
 
   app.notFound((c) => {
     const message = `Unknown address: ${c.req.method} ${shown(c.req.path)}`;

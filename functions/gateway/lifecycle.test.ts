@@ -14,7 +14,7 @@ import {
 } from '../../test/support/gateway/bed.ts';
 import { freePort, startRedis } from '../../test/support/gateway/redis-server.ts';
 import { announce, answer, type Script } from '../../test/support/gateway/scripted-pool.ts';
-import { READ_BLOCK_MS } from '../dispatcher/read-events.ts';
+import { LONGEST_WAIT_MS } from '../dispatcher/doorbell-streams.ts';
 import type { GatewayLimits } from './limits.ts';
 import { startGateway } from './node.ts';
 
@@ -220,7 +220,7 @@ describe('waiting has an end', () => {
     playAndHold(({ choice }, emit) => emit(start(choice)));
     const response = await post(patient.port, { ...chat, stream: true });
     const text = response.text();
-    await sleep(READ_BLOCK_MS + 200);
+    await sleep(LONGEST_WAIT_MS + 200);
     await patient.close(0);
     expect(await text).toMatch(/^data: .*\n\n: waiting\n\n/);
   });

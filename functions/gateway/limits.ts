@@ -4,15 +4,18 @@ import type { ReadTimeouts } from '../dispatcher/read-events.ts';
 export interface GatewayLimits extends ReadTimeouts {
   /** Largest request body, in bytes. */
   readonly bodyBytes: number;
+  /** Largest size of all prompts of a request together, in UTF-16 units; a token id counts as one. */
+  readonly promptCharacters: number;
   /** Generations under way at the same time. */
   readonly openRequests: number;
 }
 
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   bodyBytes: 1024 * 1024,
-  // No more than the blocking connections of one dispatcher, so that a read rarely waits for one.
-  openRequests: 512,
+  promptCharacters: 512 * 1024,
+  openRequests: 4_096,
   queueWaitMs: 60_000,
-  silenceMs: 60_000,
+  // A sequence that has a slot is silent while the prompts before its own are computed, which on a small machine takes minutes.
+  silenceMs: 300_000,
   overallMs: 30 * 60_000,
 };

@@ -2,25 +2,35 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
+import type { Redis } from 'ioredis';
 import { type Logger, pino } from 'pino';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { systemClock } from '../clock.ts';
+import { type BatchSettings, type RunningBatches, startBatches } from '../batches/start-batches.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import { createDispatcher } from '../dispatcher/dispatcher.ts';
+import { createDoorbellStreams } from '../dispatcher/doorbell-streams.ts';
+import { createPoolReader } from '../dispatcher/pool-reader.ts';
 import { createRegistry } from '../dispatcher/registry.ts';
 import { connectRedis } from '../redis-client.ts';
+import { createAccess } from './access/access.ts';
+import { anyKeyExists } from './access/key-store.ts';
+import { checkListening, type Listening, mayBeAnonymous } from './access/listening.ts';
 import { createAdmission } from './admission.ts';
 import { errorBody, invalid } from './errors.ts';
 import { createGateway } from './gateway.ts';
 import { randomIds } from './ids.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
+import { DEFAULT_LOG_LEVEL, type LogLevel } from './log-level.ts';
 
 /** Longest time, in milliseconds, in which a client may send its headers, and its whole request. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+/** The latter where files are uploaded, which is a matter of the client's line. */
+const UPLOAD_TIMEOUT_MS = 15 * 60_000;
 /** Largest size of all headers of a request, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
 /** How long `close` lets requests run on. */
-const DEFAULT_DRAIN_MS = 10_000;
+export const DEFAULT_DRAIN_MS = 10_000;
 /** How long `close` then waits for the rest to be told and cancelled. */
 const ABORT_GRACE_MS = 1_000;
 
@@ -29,20 +39,32 @@ export interface StartGatewayOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Lets everybody in where no API key exists, also on an address that other machines reach. Default: false. */
+  readonly allowAnonymous?: boolean;
+  /** Origins whose scripts browsers let read answers. Default: none. */
+  readonly corsOrigins?: readonly string[];
   readonly limits?: Partial<GatewayLimits>;
+  /** Keeps files and runs batches. Default: neither. */
+  readonly files?: BatchSettings | undefined;
+  readonly clock?: Clock;
   /** How old the list of models may be, in milliseconds. */
   readonly registryCacheMs?: number;
-  /** Default: warnings and errors, as JSON lines on stderr. */
-  readonly log?: Pick<Logger, 'warn' | 'error'>;
+  /** Default: JSON lines on stderr, as far as `logLevel` wants them. One without `info` is not told of requests. */
+  readonly log?: Pick<Logger, 'warn' | 'error'> & Partial<Pick<Logger, 'info'>>;
+  /** Default: warnings and errors. */
+  readonly logLevel?: LogLevel | undefined;
 }
 
 export interface RunningGateway {
   /** The port it listens on. */
   readonly port: number;
   /**
-   * Takes no new requests, lets those under way finish for `drainMs` milliseconds, then ends and cancels the rest.
+   * Takes no new generations, lets those under way finish for `drainMs` milliseconds, then ends and cancels the rest.
+   *
+   * @param noticeMs part of this time, at its beginning, in which the port stays open: `/ready` and new generations are
+   *   answered with 503, so that load balancers turn away before connections fail. Default: 0.
    */
-  readonly close: (drainMs?: number) => Promise<void>;
+  readonly close: (drainMs?: number, noticeMs?: number) => Promise<void>;
 }
 
 /** An error for the log. Redis' errors carry the command that failed, and with it perhaps a password: not that. */
@@ -71,7 +93,7 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
   );
 }
 
-function createHttpServer(app: ReturnType<typeof createGateway>): Server {
+function createHttpServer(app: ReturnType<typeof createGateway>, requestTimeoutMs: number): Server {
   // Hono answers what its routes throw; only a request that cannot be put into a `Request` gets here.
   const badRequest = () =>
     Response.json(errorBody(invalid(null, 'The request is not valid HTTP')), { status: 400 });
@@ -79,7 +101,7 @@ function createHttpServer(app: ReturnType<typeof createGateway>): Server {
     {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: requestTimeoutMs,
     },
     getRequestListener(app.fetch, { errorHandler: badRequest }),
   );
@@ -106,9 +128,26 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
   return (server.address() as AddressInfo).port;
 }
 
+/** @throws {JanusError} when the gateway would listen to other machines, and there is no key for them; Redis is left then */
+async function requireKeyOrLoopback(redis: Redis, listening: Listening): Promise<void> {
+  try {
+    checkListening(listening, await anyKeyExists(redis));
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
+}
+
 /** Waits for `work`, at most `limitMs` milliseconds. */
 const within = (work: Promise<void>, limitMs: number): Promise<void> =>
   Promise.race([work, sleep(limitMs, undefined, { ref: false })]);
+
+/** Ends the connection behind every answer to a request that comes while `draining`, so that the next one goes elsewhere. */
+function sendAwayWhile(server: Server, draining: () => boolean): void {
+  server.prependListener('request', (_, response) => {
+    if (draining()) response.setHeader('Connection', 'close');
+  });
+}
 
 /** Tells when no request is being answered: Node itself counts a connection that never sent one as busy. */
 function watchAnswers(server: Server): () => Promise<void> {
@@ -132,34 +171,58 @@ function watchAnswers(server: Server): () => Promise<void> {
 /**
  * Runs the gateway in this process.
  *
- * @throws {JanusError} when Redis cannot be reached or the port cannot be had
+ * @throws {JanusError} when Redis cannot be reached, the port cannot be had, or other machines reach it and no key exists
  */
 export async function startGateway(options: StartGatewayOptions): Promise<RunningGateway> {
-  const log = options.log ?? pino({ name: 'gateway', level: 'warn' }, pino.destination(2));
+  const level = options.logLevel ?? DEFAULT_LOG_LEVEL;
+  const log = options.log ?? pino({ name: 'gateway', level }, pino.destination(2));
   const report = (error: unknown, requestId: string) =>
     log.error({ requestId, error: describe(error) }, 'A request failed');
   const redis = await connectRedis(options.redisUrl, (error) =>
     log.warn({ error: describe(error) }, 'Redis failed'),
   );
+  const listening = { host: options.host, allowAnonymous: options.allowAnonymous ?? false };
+  await requireKeyOrLoopback(redis, listening);
   const limits = { ...DEFAULT_GATEWAY_LIMITS, ...options.limits };
   const admission = createAdmission(limits.openRequests);
-  const dispatcher = createDispatcher(redis);
+  const streams = await createDoorbellStreams(redis, randomIds.requestId()).catch((error: unknown) => {
+    redis.disconnect();
+    throw error;
+  });
+  const dispatcher = createDispatcher(redis, { streams });
   const cacheMs = options.registryCacheMs;
   const registry = createRegistry(redis, cacheMs === undefined ? {} : { cacheMs });
+  const clock = options.clock ?? systemClock;
+  const working = { redis, dispatcher, registry, clock, ids: randomIds, gatewayLimits: limits, report };
+  const { files } = options;
+  const starting: Promise<RunningBatches | undefined> =
+    files === undefined ? Promise.resolve(undefined) : startBatches(files, working);
+  const batches = await starting.catch(async (error: unknown) => {
+    await dispatcher.close();
+    redis.disconnect();
+    throw error;
+  });
   const app = createGateway({
     dispatcher,
     registry,
     limits,
-    clock: systemClock,
+    clock,
+    batches: batches?.desk ?? null,
     ids: randomIds,
     admission,
+    access: createAccess(redis, { anonymous: mayBeAnonymous(listening) }),
+    corsOrigins: options.corsOrigins ?? [],
+    pools: createPoolReader(redis),
+    accessLog: (entry) => log.info?.(entry, 'A request ended'),
     report,
   });
 
-  const server = createHttpServer(app);
+  const server = createHttpServer(app, batches === undefined ? REQUEST_TIMEOUT_MS : UPLOAD_TIMEOUT_MS);
+  sendAwayWhile(server, admission.closed);
   const allAnswered = watchAnswers(server);
 
   const closeConnections = async (): Promise<void> => {
+    await batches?.close();
     await dispatcher.close();
     redis.disconnect();
   };
@@ -171,21 +234,26 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     throw error;
   }
 
-  const close = async (drainMs: number): Promise<void> => {
-    server.close();
+  const close = async (drainMs: number, noticeMs: number): Promise<void> => {
+    // Other gateways go on with its batches at once.
+    const handedOver = batches?.close();
     const left = admission.close();
-    await within(left, drainMs);
+    const drained = within(left, drainMs);
+    if (noticeMs > 0) await sleep(noticeMs);
+    server.close();
+    await drained;
     admission.abortAll();
     await within(left, ABORT_GRACE_MS);
     await within(allAnswered(), ABORT_GRACE_MS);
     server.closeAllConnections();
+    await handedOver;
     await closeConnections();
   };
   let closing: Promise<void> | undefined;
   return {
     port,
-    close(drainMs = DEFAULT_DRAIN_MS) {
-      closing ??= close(drainMs);
+    close(drainMs = DEFAULT_DRAIN_MS, noticeMs = 0) {
+      closing ??= close(drainMs, noticeMs);
       return closing;
     },
   };

@@ -1,4 +1,4 @@
-import { ClientGoneError, errorBody, toRequestError } from './errors.ts';
+import { ClientGoneError, toRequestError } from './errors.ts';
 import type { AnswerEvent, JournalReader } from './generation/journal.ts';
 import type { AnswerFormat } from './responses/format.ts';
 
@@ -13,12 +13,12 @@ export const SSE_HEADERS = {
 const KEEP_ALIVE = ': waiting\n\n';
 const DONE = 'data: [DONE]\n\n';
 
-const sse = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
+const bare = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
+const named = (data: object): string => `event: ${(data as { type: string }).type}\n${bare(data)}`;
 
 export interface SseOptions {
   readonly journal: JournalReader;
   readonly format: AnswerFormat;
-  readonly includeUsage: boolean;
   readonly report: (error: unknown) => void;
 }
 
@@ -32,8 +32,9 @@ export type EventBatches = AsyncGenerator<readonly AnswerEvent[], void, undefine
 async function* sseTexts(
   first: readonly AnswerEvent[],
   rest: EventBatches,
-  { journal, format, includeUsage, report }: SseOptions,
+  { journal, format, report }: SseOptions,
 ): AsyncGenerator<string, void, undefined> {
+  const sse = format.wire === 'bare' ? bare : named;
   const textOf = (events: readonly AnswerEvent[]): string => events.flatMap(format.chunks).map(sse).join('');
   try {
     let text = textOf(first);
@@ -43,10 +44,11 @@ async function* sseTexts(
       if (done) return;
       text = value.length === 0 ? KEEP_ALIVE : textOf(value);
     }
-    yield text + (includeUsage ? sse(format.usageChunk(journal.usage())) : '') + DONE;
+    const last = format.lastChunks(journal.usage()).map(sse).join('');
+    yield text + last + (format.wire === 'bare' ? DONE : '');
   } catch (error) {
     if (error instanceof ClientGoneError) return;
-    yield sse(errorBody(toRequestError(error, report)));
+    yield sse(format.failureChunk(toRequestError(error, report).failure));
   }
 }
 

@@ -98,7 +98,7 @@ export class Engine {
       );
       return;
     }
-    const endIds = factory.endIds(job.sampling);
+    const endIds = factory.endIds(job);
     this.#waiting.push({ ...admission, arrival: this.#arrivals++, job, emitted, endIds });
     this.#fillSlots();
   }

@@ -2,6 +2,7 @@ import type { StepSequence } from '../../shared/batching/plan-step.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { TokenLogprob } from '../../shared/protocol/token-event.ts';
 import type { IncrementalDetokenizer } from '../tokenizer/incremental-detokenizer.ts';
+import type { AnswerConstraint } from './constrained/answer-constraint.ts';
 import { rawLogprobs } from './sampling/logprobs.ts';
 import type { Sampler } from './sampling/sampler.ts';
 import type { StopMatcher } from './stop-matcher.ts';
@@ -24,6 +25,8 @@ export interface SequenceTools {
   readonly sampler: Sampler;
   readonly detokenizer: IncrementalDetokenizer;
   readonly stopMatcher: StopMatcher;
+  /** Absent: the answer is free. */
+  readonly constraint?: AnswerConstraint;
   /** Text and exact bytes of one token, for log probabilities. */
   readonly describeToken: (id: number) => { token: string; bytes: number[] };
 }
@@ -70,6 +73,7 @@ export class Sequence implements StepSequence {
     this.#tools = tools;
     for (const id of emitted) {
       tools.sampler.observe(id);
+      tools.constraint?.accept(id);
       tools.stopMatcher.push(tools.detokenizer.push(id));
     }
   }
@@ -94,19 +98,21 @@ export class Sequence implements StepSequence {
     this.computed += tokens;
   }
 
-  /** Samples the next token from `logits` `[V]`. @throws JanusError when the logits are not numbers */
+  /** Samples the next token from `logits` `[V]`. @throws JanusError when the logits are not numbers, or no token can follow */
   take(logits: Float32Array): SampledToken {
-    const { sampler, detokenizer, stopMatcher } = this.#tools;
+    const { sampler, detokenizer, stopMatcher, constraint } = this.#tools;
     const { sampling } = this.job;
     const position = this.completionTokens;
-    const id = sampler.sample(logits, position);
+    const id = sampler.sample(logits, position, constraint?.allowed());
     sampler.observe(id);
+    constraint?.accept(id);
     this.tokens.push(id);
     if (this.#endIds.has(id)) return { id, position, text: '', finished: 'stop' };
     const { text, stopped } = stopMatcher.push(detokenizer.push(id));
     const logprob =
       sampling.topLogprobs === null ? undefined : this.#logprob(logits, id, sampling.topLogprobs);
-    const finished = stopped ? 'stop' : position + 1 >= this.maxTokens ? 'length' : undefined;
+    const ends = stopped || constraint?.isOver === true;
+    const finished = ends ? 'stop' : position + 1 >= this.maxTokens ? 'length' : undefined;
     return { id, position, text, finished, ...(logprob && { logprob }) };
   }
 

@@ -94,8 +94,7 @@ export class ExpertInstance {
   }
 
   record(): ExpertInstanceRecord {
-    const { layerSteps: _, ...counters } = this.#memory.counters(this.id);
-    return { id: this.id, state: this.state, slots: this.slots, ...counters };
+    return { id: this.id, state: this.state, slots: this.slots, ...this.#memory.counters(this.id) };
   }
 
   /** Lets every sender that waits for this instance see that it has ended. */

@@ -114,7 +114,7 @@ export class Host {
       return records.map((record) => (record.state === 'ready' ? { ...record, state: 'loading' } : record));
     }
     if (role === 'attention') return [];
-    const counters = { meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 };
+    const counters = { layerSteps: 0, meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 };
     if (monolith) {
       const state = this.attention?.instances[0]?.state ?? 'starting';
       return [{ id: 0, state, slots: this.config.experts, ...counters }];

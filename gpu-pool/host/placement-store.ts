@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
-import { placementKey } from '../../shared/protocol/keys.ts';
+import { placementKey, placementTimeKey } from '../../shared/protocol/keys.ts';
 import { checkPlacement, type Placement } from '../../shared/scheduler/layout.ts';
 
 /**
  * Puts a placement in force if nobody did so since it was computed.
  *
- * KEYS 1 placement. ARGV 1 new placement, 2 version that it was computed from (0: none).
+ * KEYS 1 placement, 2 time at which it was put in force. ARGV 1 new placement, 2 version that it was computed from (0: none).
  * Returns the placement in force afterwards, the new one or that of whoever was faster.
  */
 const PUBLISH = `
@@ -14,6 +14,8 @@ local version = 0
 if held then version = cjson.decode(held).version end
 if version ~= tonumber(ARGV[2]) then return held end
 redis.call('SET', KEYS[1], ARGV[1])
+local time = redis.call('TIME')
+redis.call('SET', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
 return ARGV[1]
 `;
 
@@ -28,8 +30,9 @@ export async function readPlacement(redis: Redis, model: string): Promise<Placem
 
 /** Publishes `placement` as the successor of version `from`; returns the placement that is in force then. */
 export async function publishPlacement(redis: Redis, placement: Placement, from: number): Promise<Placement> {
-  const key = placementKey(placement.model);
+  const { model } = placement;
+  const keys = [placementKey(model), placementTimeKey(model)];
   return JSON.parse(
-    (await redis.eval(PUBLISH, 1, key, JSON.stringify(placement), from)) as string,
+    (await redis.eval(PUBLISH, keys.length, ...keys, JSON.stringify(placement), from)) as string,
   ) as Placement;
 }

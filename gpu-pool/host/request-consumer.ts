@@ -31,7 +31,7 @@ export class RequestConsumer {
   private constructor(options: RequestConsumerOptions) {
     this.#options = options;
     const slots = options.instances.reduce((sum, instance) => sum + instance.slots, 0);
-    this.#worker = new QueueWorker(requestQueueName(options.model), (job) => this.#run(job), {
+    this.#worker = new QueueWorker(requestQueueName(options.model), (job) => this.#runRinging(job), {
       prefix: QUEUE_PREFIX,
       connection: { url: options.redisUrl, maxRetriesPerRequest: null },
       concurrency: slots,
@@ -50,6 +50,16 @@ export class RequestConsumer {
     const consumer = new RequestConsumer(options);
     await consumer.#worker.waitUntilReady();
     return consumer;
+  }
+
+  async #runRinging(job: Job<SequenceJob, SequenceOutcome>): Promise<SequenceOutcome> {
+    const { doorbells } = this.#options.writer;
+    doorbells.enter(job.data);
+    try {
+      return await this.#run(job);
+    } finally {
+      doorbells.leave(job.data);
+    }
   }
 
   async #run(job: Job<SequenceJob, SequenceOutcome>): Promise<SequenceOutcome> {

@@ -1,9 +1,11 @@
 import type { Redis } from 'ioredis';
 import { TOKEN_STREAM_FIELD, TOKEN_STREAM_TTL_S, tokenStreamKey } from '../../shared/protocol/keys.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import { Doorbells } from './doorbells.ts';
 
-/** Appends events to the token streams of their requests. */
+/** Appends events to the token streams of their requests, and rings for those whose readers listen. */
 export class TokenStreamWriter {
+  readonly doorbells = new Doorbells();
   readonly #redis: Redis;
 
   constructor(redis: Redis) {
@@ -24,6 +26,9 @@ export class TokenStreamWriter {
       // The first event bounds the life of a stream whose host dies, the last one that of a complete stream.
       if (event.kind !== 'token') pipeline.expire(key, TOKEN_STREAM_TTL_S);
     }
+    // Behind the entries: who is rung for finds them.
+    const rings = this.doorbells.messages(events.map(([requestId]) => requestId));
+    for (const [channel, message] of rings) pipeline.publish(channel, message);
     const replies = (await pipeline.exec()) ?? [];
     const refused = replies.find(([error]) => error !== null);
     if (refused) throw refused[0];

@@ -1,27 +1,29 @@
 import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
-import { gatewayCommand } from './commands/gateway.ts';
-import { hostCommand } from './commands/host.ts';
-import { packCommand } from './commands/pack.ts';
-import { placementCommand } from './commands/placement.ts';
-import { statusCommand } from './commands/status.ts';
-import { upCommand } from './commands/up.ts';
 import { runMain } from './run-main.ts';
 
-const program = new Command('janus')
-  .description(packageJson.description)
-  .version(packageJson.version)
-  .showHelpAfterError('(add --help to see what there is)');
-const commands = [
-  upCommand(),
-  hostCommand(),
-  gatewayCommand(),
-  statusCommand(),
-  placementCommand(),
-  packCommand(),
-];
-for (const command of commands) {
-  program.addCommand(command.copyInheritedSettings(program));
+/** In the order of the help. What a command needs is loaded with it: `janus keys` need not wait for ONNX Runtime. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import('./commands/up.ts')).upCommand(),
+  host: async () => (await import('./commands/host.ts')).hostCommand(),
+  gateway: async () => (await import('./commands/gateway.ts')).gatewayCommand(),
+  batch: async () => (await import('./commands/batch.ts')).batchCommand(),
+  keys: async () => (await import('./commands/keys.ts')).keysCommand(),
+  status: async () => (await import('./commands/status.ts')).statusCommand(),
+  placement: async () => (await import('./commands/placement.ts')).placementCommand(),
+  pack: async () => (await import('./commands/pack.ts')).packCommand(),
+};
+
+async function main(): Promise<void> {
+  const program = new Command('janus')
+    .description(packageJson.description)
+    .version(packageJson.version)
+    .showHelpAfterError('(add --help to see what there is)');
+  const [, , named = ''] = process.argv;
+  // Whatever else was typed is answered with all that there is.
+  const loads = Object.hasOwn(COMMANDS, named) ? [COMMANDS[named]!] : Object.values(COMMANDS);
+  for (const load of loads) program.addCommand((await load()).copyInheritedSettings(program));
+  await program.parseAsync();
 }
 
-await runMain('janus', () => program.parseAsync());
+await runMain('janus', main);

@@ -1,15 +1,25 @@
-import { startGateway } from '../../functions/gateway/node.ts';
+import { dirname, join } from 'node:path';
+import { DEFAULT_DRAIN_MS, startGateway } from '../../functions/gateway/node.ts';
 import type { Host } from '../../gpu-pool/host/host.ts';
 import { startHost } from '../../gpu-pool/host/start-host.ts';
 import { counted } from '../../shared/text/counted.ts';
 import { redactPassword } from '../redis/require-redis.ts';
-import { resolveRedis } from '../redis/resolve-redis.ts';
+import { type ResolvedRedis, resolveRedis } from '../redis/resolve-redis.ts';
+import type { AccessSettings } from './options/access-options.ts';
 import { type AddressFlags, urlOf } from './options/address-options.ts';
+import { defaultFilesFolder } from './options/files-option.ts';
+import type { OperationSettings } from './options/operation-options.ts';
 import type { PoolSettings } from './options/pool-options.ts';
 
-export interface UpOptions extends PoolSettings, AddressFlags {
+export interface UpOptions
+  extends PoolSettings,
+    AddressFlags,
+    Partial<AccessSettings>,
+    Partial<OperationSettings> {
   /** By default `REDIS_URL`, and without it a server that is started here. */
   readonly redis?: string | undefined;
+  /** Folder of files and batches' results; by default one that lasts as long as Redis does. */
+  readonly filesDir?: string | undefined;
 }
 
 /** Redis, one host with attention and experts, and a gateway, in this process. */
@@ -45,10 +55,21 @@ export async function startEverything(
       await host?.drain();
       await host?.close();
     });
-    const gateway = await startGateway({ redisUrl: redis.url, host: options.host, port: options.port });
-    parts.defer(() => gateway.close());
+    const folder = options.filesDir ?? filesFolderOf(redis);
+    const { port, allowAnonymous = false, corsOrigins = [], logLevel, drainNoticeMs = 0 } = options;
+    const gateway = await startGateway({
+      redisUrl: redis.url,
+      host: options.host,
+      port,
+      allowAnonymous,
+      corsOrigins,
+      logLevel,
+      files: { folder },
+    });
+    parts.defer(() => gateway.close(DEFAULT_DRAIN_MS, drainNoticeMs));
     const url = urlOf(options.host, gateway.port);
     log(`gateway  ${url}`);
+    log(`files    ${folder}`);
 
     const { model } = options;
     log(`model    ${model.name} from ${model.folder}, weights as ${model.weightForm}`);
@@ -63,6 +84,10 @@ export async function startEverything(
     throw error;
   }
 }
+
+/** A Redis that was started here keeps nothing, so its private folder, which goes with it, is the place for files. */
+const filesFolderOf = ({ socketPath }: ResolvedRedis): string =>
+  socketPath === undefined ? defaultFilesFolder() : join(dirname(socketPath), 'files');
 
 function describePools(host: Host): string {
   const { attention, experts } = host.record();

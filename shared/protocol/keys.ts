@@ -19,10 +19,45 @@ export const TOKEN_STREAM_FIELD = 'event';
 /** A stream that nobody reads any more disappears after this many seconds. */
 export const TOKEN_STREAM_TTL_S = 600;
 
+/** Pub/sub channel on which hosts tell one gateway which of its requests have new entries; the streams are the durable form. */
+export const doorbellChannel = (gateway: string): string => `janus:doorbell:${gateway}`;
+/** Message on such a channel, and back: request ids hold no spaces. */
+export const ringFor = (requestIds: Iterable<string>): string => [...requestIds].join(' ');
+export const ringingIds = (message: string): string[] => message.split(' ');
+
 /** String, set while a request is cancelled: Unix time in milliseconds at which the client was found gone. */
 export const cancelledKey = (requestId: string): string => `janus:cancelled:${requestId}`;
 /** Pub/sub channel on which the ids of cancelled requests of a model are told; the key above is the durable form. */
 export const cancelChannel = (model: string): string => `janus:{${model}}:cancel`;
+
+/** Set of the ids of all API keys. It keeps those of revoked keys too: while it exists, requests need a key. */
+export const accessKeysKey = 'janus:{access}:keys';
+/** Hash: what one API key may do, and the digest of its secret. */
+export const accessKeyKey = (id: string): string => `janus:{access}:key:${id}`;
+/** Hashes: Unix second → requests, or tokens, that an API key took in it. They hold the last minute. */
+export const keyRequestsKey = (id: string): string => `janus:{access:${id}}:requests`;
+export const keyTokensKey = (id: string): string => `janus:{access:${id}}:tokens`;
+
+/**
+ * Files and batches lie in one slot, so that one script may move a batch together with its files. An owner is the API key
+ * that sent them. Sorted sets: ids of an owner's files, and of its batches, in the order in which they were made.
+ */
+export const filesKey = (owner: string): string => `janus:{batches}:files:${owner}`;
+export const batchesKey = (owner: string): string => `janus:{batches}:batches:${owner}`;
+/** Counter whose values order those sets. */
+export const batchSequenceKey = 'janus:{batches}:sequence';
+/** Hash: record of one file, without its bytes. */
+export const fileKey = (id: string): string => `janus:{batches}:file:${id}`;
+/** Hash: record of one batch. */
+export const batchKey = (id: string): string => `janus:{batches}:batch:${id}`;
+/** Sorted set: ids of the batches of all owners that have not ended, oldest first. */
+export const openBatchesKey = 'janus:{batches}:open';
+/** String with a time to live: token of the claim under which a batch is run. */
+export const batchLeaseKey = (id: string): string => `janus:{batches}:lease:${id}`;
+/** Bitmap: a batch's lines that have a result, by line number. */
+export const batchDoneKey = (id: string): string => `janus:{batches}:done:${id}`;
+/** Hash: `<claim's token>:<kind of result>` → bytes that the claim wrote and that count. */
+export const batchPartsKey = (id: string): string => `janus:{batches}:parts:${id}`;
 
 /** Set of the ids of the hosts that registered for a model. */
 export const membersKey = (model: string): string => `janus:{${model}}:members`;
@@ -30,6 +65,8 @@ export const membersKey = (model: string): string => `janus:{${model}}:members`;
 export const hostKey = (model: string, host: string): string => `janus:{${model}}:host:${host}`;
 /** String: JSON of the `Placement` in force. */
 export const placementKey = (model: string): string => `janus:{${model}}:placement`;
+/** String: Unix time in milliseconds, by Redis' clock, at which it was put in force. */
+export const placementTimeKey = (model: string): string => `janus:{${model}}:placement-time`;
 /** Hash: attention instance → window of the routing that it saw, encoded as in `placement/trace-codec.ts`. */
 export const activationTraceKey = (model: string): string => `janus:{${model}}:activation-trace`;
 /** Sorted set: attention instance by Unix time in ms at which it stored its window. */

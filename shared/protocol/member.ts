@@ -52,7 +52,9 @@ export interface ExpertInstanceRecord {
   readonly state: InstanceState;
   /** C, replica slots per layer. */
   readonly slots: number;
-  /** Mean and largest number of distinct activated experts in one layer step since the start. */
+  /** Layer steps since the start that its thread took part in. */
+  readonly layerSteps: number;
+  /** Mean and largest number of distinct activated experts of its own in one of them. */
   readonly meanActivated: number;
   readonly maxActivated: number;
   /** Groups of rows of one expert that its thread computed since the start, and the milliseconds that they took. */

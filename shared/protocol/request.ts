@@ -37,6 +37,13 @@ export type Prompt =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
 
+/** What the text of an answer must be; the pool compiles it (shared/constrained/compile-schema.ts), the gateway has checked it. */
+export type Constraint =
+  /** Any JSON object. */
+  | { readonly kind: 'json_object' }
+  /** A JSON value that fits a JSON Schema. */
+  | { readonly kind: 'json_schema'; readonly schema: Readonly<Record<string, unknown>> };
+
 /**
  * One sequence to generate: the data of one BullMQ job. A request with `n` choices or several prompts is several
  * jobs that share `requestId` and write to one token stream.
@@ -48,10 +55,14 @@ export interface SequenceJob {
   readonly choice: number;
   readonly prompt: Prompt;
   readonly sampling: SamplingSettings;
+  /** Absent: the answer is free. */
+  readonly constraint?: Constraint;
   /** Largest number of answer tokens; null: as many as the context holds. */
   readonly maxTokens: number | null;
   /** Unix time in milliseconds at which the gateway accepted the request. */
   readonly acceptedAtMs: number;
+  /** Channel on which the host is to tell of new entries in the token stream; absent where nobody listens. */
+  readonly doorbell?: string;
 }
 
 /** How a sequence ended; the return value of its BullMQ job. */

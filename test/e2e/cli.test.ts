@@ -166,7 +166,7 @@ describe('janus host and janus gateway', () => {
   it('answer together as one process does, each pool in processes of its own', async () => {
     const start = (...args: string[]) => janus(args, { REDIS_URL: redis.url });
     const programs = [
-      start('gateway', '--port', '0'),
+      start('gateway', '--port', '0', '--drain-notice', '0'),
       start('host', '--role', 'experts', '--experts', '1'),
       start('host', '--role', 'experts', '--experts', '1'),
       start('host', '--role', 'attention', '--expert-instances', '2'),

@@ -15,7 +15,7 @@ export interface JobIdentity {
  */
 export function sequenceJobs(request: GenerationRequest, identity: JobIdentity): SequenceJob[] {
   const { requestId, model, acceptedAtMs, drawSeed } = identity;
-  const { choicesPerPrompt, sampling, seed, maxTokens } = request;
+  const { choicesPerPrompt, sampling, seed, maxTokens, constraint } = request;
   return request.prompts.flatMap((prompt, promptIndex) =>
     Array.from({ length: choicesPerPrompt }, (_, index) => ({
       requestId,
@@ -23,6 +23,7 @@ export function sequenceJobs(request: GenerationRequest, identity: JobIdentity):
       choice: promptIndex * choicesPerPrompt + index,
       prompt,
       sampling: { ...sampling, seed: seed === null ? drawSeed() : (seed + index) % 2 ** 32 },
+      ...(constraint && { constraint }),
       maxTokens,
       acceptedAtMs,
     })),

@@ -66,6 +66,23 @@ describe('the journal reader', () => {
     });
   });
 
+  test('tells at any time what was used so far', () => {
+    const reader = createJournalReader(4, 2);
+    const used = () => {
+      const { prompt_tokens, completion_tokens, total_tokens } = reader.usage();
+      expect(total_tokens).toBe(prompt_tokens + completion_tokens);
+      return [prompt_tokens, completion_tokens];
+    };
+    expect(used()).toEqual([0, 0]);
+    const [, first, second] = [0, 1, 2].map((choice) => answer(choice, ['a', 'b'], 10 + choice));
+    reader.read(first.slice(0, 2));
+    expect(used()).toEqual([11, 1]);
+    reader.read([...first.slice(0, 3), ...second.slice(0, 1)]);
+    expect(used()).toEqual([11 + 12, 2]);
+    reader.read([...first, ...second]);
+    expect(used()).toEqual([11 + 12, 4]);
+  });
+
   test('refuses a journal that lacks a token', () => {
     const [started, , second] = answer(0, ['a', 'b']);
     expect(() => createJournalReader(1, 1).read([started, second])).toThrow(/lacks token 0.*goes on at 1/);

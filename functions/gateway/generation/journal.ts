@@ -25,6 +25,7 @@ export interface JournalReader {
   /** @throws {Error} when a token is missing: an answer with a hole must not look like an answer */
   readonly read: (events: readonly TokenEvent[]) => Progress;
   readonly done: () => boolean;
+  /** Of what was read so far. */
   readonly usage: () => Usage;
 }
 
@@ -63,8 +64,10 @@ function isNews(choice: Choice, event: AnswerEvent): boolean {
 function note(choice: Choice, event: AnswerEvent): void {
   if (event.kind === 'started') {
     choice.started = true;
+    choice.promptTokens = event.promptTokens;
   } else if (event.kind === 'token') {
     choice.tokens += 1;
+    choice.completionTokens += 1;
   } else {
     choice.finished = true;
     choice.promptTokens = event.promptTokens;
@@ -79,7 +82,7 @@ function usageOf(choices: readonly Choice[], choicesPerPrompt: number): Usage {
   let cachedTokens = 0;
   for (let first = 0; first < choices.length; first += choicesPerPrompt) {
     const ofPrompt = choices.slice(first, first + choicesPerPrompt);
-    promptTokens += ofPrompt[0].promptTokens;
+    promptTokens += Math.max(...ofPrompt.map((choice) => choice.promptTokens));
     cachedTokens += Math.min(...ofPrompt.map((choice) => choice.cachedTokens));
   }
   const completionTokens = choices.reduce((sum, choice) => sum + choice.completionTokens, 0);

@@ -1,3 +1,4 @@
+import { failureBody } from '../errors.ts';
 import type { AnswerEvent } from '../generation/journal.ts';
 import { type AnswerFormat, type AnswerHead, gatherChoices } from './format.ts';
 import { chatLogprob } from './logprobs.ts';
@@ -34,8 +35,10 @@ export function createChatFormat(head: AnswerHead): AnswerFormat {
   };
 
   return {
+    wire: 'bare',
     chunks,
-    usageChunk: (usage) => ({ ...chunk([]), usage }),
+    lastChunks: (usage) => (head.includeUsage ? [{ ...chunk([]), usage }] : []),
+    failureChunk: failureBody,
     whole: (events, usage) => ({
       ...common,
       object: 'chat.completion',

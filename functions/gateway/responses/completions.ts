@@ -1,3 +1,4 @@
+import { failureBody } from '../errors.ts';
 import type { AnswerEvent } from '../generation/journal.ts';
 import { type AnswerFormat, type AnswerHead, gatherChoices } from './format.ts';
 import { textLogprob, textLogprobs } from './logprobs.ts';
@@ -30,8 +31,10 @@ export function createCompletionFormat(head: AnswerHead): AnswerFormat {
   };
 
   return {
+    wire: 'bare',
     chunks,
-    usageChunk: (usage) => ({ ...chunk([]), usage }),
+    lastChunks: (usage) => (head.includeUsage ? [{ ...chunk([]), usage }] : []),
+    failureChunk: failureBody,
     whole: (events, usage) => ({
       ...common,
       choices: gatherChoices(head.choices, events, textLogprob).map((choice) => ({

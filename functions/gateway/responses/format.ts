@@ -1,3 +1,4 @@
+import type { RequestFailure } from '../../../shared/protocol/token-event.ts';
 import type { AnswerEvent, Usage } from '../generation/journal.ts';
 
 /** What all objects of one answer have in common. */
@@ -8,16 +9,21 @@ export interface AnswerHead {
   readonly model: string;
   readonly choices: number;
   readonly includeUsage: boolean;
+  readonly echo: Readonly<Record<string, unknown>>;
   /** Whether log probabilities were asked for. */
   readonly logprobs: boolean;
 }
 
-/** Puts events into the objects of one kind of completion. It keeps state: one instance per request. */
+/** Puts events into the objects of one kind of answer. It keeps state: one instance per request. */
 export interface AnswerFormat {
+  /** How a stream's objects go over the wire: bare and closed by `[DONE]`, or each under the name in its `type`. */
+  readonly wire: 'bare' | 'named';
   /** Stream objects for one event; none when the event tells the client nothing. */
   readonly chunks: (event: AnswerEvent) => readonly object[];
-  /** The stream object that `stream_options.include_usage` asks for. */
-  readonly usageChunk: (usage: Usage) => object;
+  /** The objects that end a stream. */
+  readonly lastChunks: (usage: Usage) => readonly object[];
+  /** The object that ends a stream which cannot go on. */
+  readonly failureChunk: (failure: RequestFailure) => object;
   /** The whole answer from all of its events. */
   readonly whole: (events: readonly AnswerEvent[], usage: Usage) => object;
 }

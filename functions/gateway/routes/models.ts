@@ -1,6 +1,8 @@
 import type { Context } from 'hono';
 import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { Registry, ServedModel } from '../../dispatcher/registry.ts';
+import { type AccessKey, allowsModel } from '../access/access-key.ts';
+import type { GatewayEnvironment } from '../dependencies.ts';
 import { LOADING_RETRY_AFTER_S, modelNotFound, shown, unavailable } from '../errors.ts';
 
 /** OpenAI's model object, with vLLM's name for the context length. */
@@ -12,9 +14,17 @@ const modelObject = ({ id, created, contextLength }: ModelCard) => ({
   max_model_len: contextLength,
 });
 
-/** @throws {RequestError} 404 when no pool has announced the model, 503 while it is loading */
-export async function readyModel(registry: Registry, name: string): Promise<ServedModel> {
-  const model = await registry.find(name);
+/**
+ * @param key null where none is needed
+ * @throws {RequestError} 404 when no pool has announced the model or the key does not allow it, which look alike; 503
+ *   while it is loading
+ */
+export async function readyModel(
+  registry: Registry,
+  name: string,
+  key: AccessKey | null,
+): Promise<ServedModel> {
+  const model = allowsModel(key, name) ? await registry.find(name) : undefined;
   if (model === undefined) throw modelNotFound(name);
   if (model.state === 'loading') {
     const message = `The model '${shown(name)}' is not ready: it lacks ${model.missing.join(' and ')}`;
@@ -23,21 +33,22 @@ export async function readyModel(registry: Registry, name: string): Promise<Serv
   return model;
 }
 
-/** `GET /v1/models`: models that answer now; below a model's own address, that one alone. */
-export const listModels = (registry: Registry) => async (c: Context) => {
+/** `GET /v1/models`: models that answer now and the key allows; below a model's own address, that one alone. */
+export const listModels = (registry: Registry) => async (c: Context<GatewayEnvironment>) => {
+  const key = c.get('accessKey');
   const only = c.req.param('model');
   if (only !== undefined) {
-    return c.json({ object: 'list', data: [modelObject((await readyModel(registry, only)).card)] });
+    return c.json({ object: 'list', data: [modelObject((await readyModel(registry, only, key)).card)] });
   }
   const models = await registry.models();
-  const ready = models.filter(({ state }) => state === 'ready');
+  const ready = models.filter(({ card, state }) => state === 'ready' && allowsModel(key, card.id));
   return c.json({ object: 'list', data: ready.map(({ card }) => modelObject(card)) });
 };
 
 /** `GET /v1/models/:id`; an id may hold slashes. */
-export const getModel = (registry: Registry) => async (c: Context) => {
+export const getModel = (registry: Registry) => async (c: Context<GatewayEnvironment>) => {
   const id = c.req.param('id') ?? '';
   const own = c.req.param('model');
   if (own !== undefined && own !== id) throw modelNotFound(id);
-  return c.json(modelObject((await readyModel(registry, id)).card));
+  return c.json(modelObject((await readyModel(registry, id, c.get('accessKey'))).card));
 };

@@ -5,6 +5,7 @@ import { MAX_CONTENT_PARTS, MAX_MESSAGES, MAX_TOP_LOGPROBS } from './field-limit
 import { commonFields, listOf, textOrList, unicodeText, withoutNulls } from './fields.ts';
 import { parseFields } from './parse.ts';
 import { type GenerationRequest, generationRequest } from './request.ts';
+import { responseFormat } from './response-format.ts';
 
 const textPart = z.object({
   type: z.literal('text', { error: 'must be "text": images, audio and files are not supported' }),
@@ -35,6 +36,7 @@ const chatSchema = z.object({
   max_completion_tokens: z.int().min(1).optional(),
   logprobs: z.boolean().default(false),
   top_logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
+  response_format: responseFormat,
 });
 
 /** `developer` is OpenAI's newer name for `system`, which chat templates do not know. */
@@ -64,5 +66,6 @@ export function parseChat(body: unknown): GenerationRequest {
     prompts: [{ kind: 'chat', messages: fields.messages.map(chatMessage) }],
     maxTokens: newer ?? older ?? null,
     topLogprobs: fields.logprobs ? (fields.top_logprobs ?? 0) : null,
+    constraint: fields.response_format,
   });
 }

@@ -4,6 +4,7 @@ import { DEFAULT_COMPLETION_TOKENS, MAX_CHOICES, MAX_TOP_LOGPROBS } from './fiel
 import { commonFields, listOf, parseWith, textOrList, tokenId, unicodeText } from './fields.ts';
 import { parseFields } from './parse.ts';
 import { type GenerationRequest, generationRequest } from './request.ts';
+import { responseFormat } from './response-format.ts';
 
 const text = unicodeText
   .min(1, 'must not be empty')
@@ -28,6 +29,8 @@ const completionSchema = z.object({
   ...commonFields,
   prompt: textOrList(text.transform(onePrompt), promptList),
   logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
+  // Not in OpenAI's API, but in vLLM's.
+  response_format: responseFormat,
 });
 
 /**
@@ -40,5 +43,6 @@ export function parseCompletion(body: unknown): GenerationRequest {
     prompts: fields.prompt,
     maxTokens: fields.max_tokens ?? DEFAULT_COMPLETION_TOKENS,
     topLogprobs: fields.logprobs ?? null,
+    constraint: fields.response_format,
   });
 }

@@ -17,3 +17,5 @@ export const MAX_REPETITION_PENALTY = 100;
 export const GREEDY_TEMPERATURE = 1e-5;
 /** What OpenAI's text completions generate where `max_tokens` is absent. */
 export const DEFAULT_COMPLETION_TOKENS = 16;
+/** Entries of `metadata`. */
+export const MAX_METADATA = 16;

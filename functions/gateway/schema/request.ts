@@ -1,4 +1,4 @@
-import type { Prompt, SamplingSettings } from '../../../shared/protocol/request.ts';
+import type { Constraint, Prompt, SamplingSettings } from '../../../shared/protocol/request.ts';
 import { invalid } from '../errors.ts';
 import { GREEDY_TEMPERATURE, MAX_CHOICES } from './field-limits.ts';
 import type { CommonFields } from './fields.ts';
@@ -14,8 +14,12 @@ export interface GenerationRequest {
   /** Unsigned 32-bit; null: the client gave none. */
   readonly seed: number | null;
   readonly maxTokens: number | null;
+  /** Absent: answers are free. */
+  readonly constraint?: Constraint;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** Fields that the answer repeats. */
+  readonly echo?: Readonly<Record<string, unknown>>;
 }
 
 /** What the two kinds of completion name differently. */
@@ -23,6 +27,7 @@ interface OwnFields {
   readonly prompts: readonly Prompt[];
   readonly maxTokens: number | null;
   readonly topLogprobs: number | null;
+  readonly constraint?: Constraint | undefined;
 }
 
 /** Sampling settings but for the seed, which is drawn per sequence. */
@@ -63,6 +68,7 @@ export function generationRequest(fields: CommonFields, own: OwnFields): Generat
     sampling: samplingOf(fields, own.topLogprobs),
     seed: fields.seed === undefined ? null : reduceSeed(fields.seed),
     maxTokens: own.maxTokens,
+    ...(own.constraint && { constraint: own.constraint }),
     stream: fields.stream,
     includeUsage: fields.stream_options?.include_usage ?? false,
   };

@@ -1,5 +1,6 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { SamplingSettings } from '../../../shared/protocol/request.ts';
+import { type AllowedTokens, copyAllowed } from './allowed-tokens.ts';
 import { exponential } from './exponential.ts';
 import { uniform } from './random.ts';
 import { argmax, keepNucleus, selectLargest } from './selection.ts';
@@ -8,7 +9,7 @@ import { WholeVocabulary } from './whole-vocabulary.ts';
 /** Working memory for sampling, 28 bytes per vocabulary entry. One serves all samplers of an attention instance. */
 export class SamplingScratch {
   readonly vocabularySize: number;
-  /** `[V]` logits after bias and penalties. */
+  /** `[V]` logits after what is not allowed, bias and penalties. */
   readonly adjusted: Float32Array;
   /** `[V]` unnormalised probabilities; valid at the candidates only. */
   readonly weights: Float64Array;
@@ -30,8 +31,8 @@ export class SamplingScratch {
 }
 
 /**
- * Picks the tokens of one sequence. The steps and their order are vLLM's: logit bias, penalties, greedy if the
- * temperature is 0, temperature, min-p, top-k, top-p, draw.
+ * Picks the tokens of one sequence. The steps and their order are vLLM's: tokens that are not allowed, logit bias,
+ * penalties, greedy if the temperature is 0, temperature, min-p, top-k, top-p, draw.
  *
  * `sample` changes nothing, neither the sampler nor the logits: a step that is redone picks the same token again. What
  * became part of the answer is told with `observe`, which is also how a sequence is resumed after a failover.
@@ -43,7 +44,7 @@ export class Sampler {
   readonly #scratch: SamplingScratch;
   /** True where neither top-k, top-p nor min-p excludes a token. */
   readonly #drawsFromAll: boolean;
-  /** True where bias or penalties change logits. */
+  /** True where bias or penalties change logits, whatever is allowed. */
   readonly #adjusts: boolean;
   readonly #hasPenalty: boolean;
   /** Token id → times it occurs in the answer, 0 for tokens of the prompt only. */
@@ -79,16 +80,17 @@ export class Sampler {
   /**
    * @param logits `[V]`, the model's, left as they are
    * @param position of the token in the answer, 0 for the first; with the seed it decides the draw
+   * @param allowed the tokens to choose from; absent: all
    * @returns the token's id; among equal logits, greedy takes the lowest id
    * @throws JanusError if the logits hold NaN or no finite maximum
    */
-  sample(logits: Float32Array, position: number): number {
+  sample(logits: Float32Array, position: number, allowed?: AllowedTokens): number {
     const { vocabularySize, candidates, work, weights, whole } = this.#scratch;
     if (logits.length !== vocabularySize) {
       throw new RangeError(`Got ${logits.length} logits for a vocabulary of ${vocabularySize}.`);
     }
     const { temperature, topP, seed } = this.#settings;
-    const adjusted = this.#adjusts ? this.#adjust(logits) : logits;
+    const adjusted = this.#adjusts || allowed !== undefined ? this.#adjust(logits, allowed) : logits;
     if (this.#drawsFromAll && whole !== null) {
       const drawn = whole.draw(adjusted, temperature, uniform(seed, position));
       if (drawn >= 0) return drawn;
@@ -103,9 +105,10 @@ export class Sampler {
     return this.#draw(count, uniform(seed, position));
   }
 
-  #adjust(logits: Float32Array): Float32Array {
+  #adjust(logits: Float32Array, allowed: AllowedTokens | undefined): Float32Array {
     const { adjusted } = this.#scratch;
-    adjusted.set(logits);
+    if (allowed === undefined) adjusted.set(logits);
+    else copyAllowed(logits, allowed, adjusted);
     for (const [id, bias] of this.#settings.logitBias) adjusted[id] += bias;
     this.#answerCounts.forEach(this.#penalize);
     return adjusted;

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { readMembers } from '../../../gpu-pool/host/membership.ts';
 import { missingHosts } from '../../../gpu-pool/host/placement-formation.ts';
 import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
@@ -10,7 +10,7 @@ import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { byteCount } from '../options/byte-count.ts';
 import { DEFAULT_MODEL, resolveModel } from '../options/model-option.ts';
-import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
+import { type RedisFlags, redisOption } from '../options/redis-option.ts';
 import { notEmpty, wholeNumber } from '../options/values.ts';
 import { DEFAULT_WEIGHT_FORM } from '../options/weight-form.ts';
 import { expertBytes } from '../placement/expert-bytes.ts';
@@ -18,6 +18,7 @@ import { formatPlan, formatView } from '../placement/format-placement.ts';
 import { viewPlacement } from '../placement/placement-view.ts';
 import { type PlacementPlan, planPlacement } from '../placement/plan-placement.ts';
 import { putInForce } from '../placement/put-in-force.ts';
+import { withRedis } from '../with-redis.ts';
 
 const MOST_SLOTS = 4_096;
 const LARGEST_SEED = 999_999_999;
@@ -148,13 +149,4 @@ async function placementInForce(redis: Redis, model: string): Promise<Placement>
   throw new JanusError(
     `No placement of ${model} is in force: no hosts have served it with this Redis. \`janus status\` shows what there is.`,
   );
-}
-
-async function withRedis(flags: RedisFlags, run: (redis: Redis) => Promise<void>): Promise<void> {
-  const redis = new Redis(await givenRedis(flags));
-  try {
-    await run(redis);
-  } finally {
-    redis.disconnect();
-  }
 }

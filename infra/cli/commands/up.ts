@@ -1,7 +1,14 @@
 import { Command, Option } from 'commander';
 import { redactPassword } from '../../redis/require-redis.ts';
+import { type AccessFlags, addAccessOptions, toAccessSettings } from '../options/access-options.ts';
 import { type AddressFlags, addAddressOptions, curlLine } from '../options/address-options.ts';
+import { type FilesFlags, filesOption } from '../options/files-option.ts';
 import { DEFAULT_MODEL } from '../options/model-option.ts';
+import {
+  addOperationOptions,
+  type OperationFlags,
+  toOperationSettings,
+} from '../options/operation-options.ts';
 import { addPoolOptions, type PoolFlags, toPoolSettings } from '../options/pool-options.ts';
 import { type RedisFlags, redisOption } from '../options/redis-option.ts';
 import { runUntilStopped } from '../until-stopped.ts';
@@ -9,28 +16,33 @@ import { startEverything } from '../up.ts';
 
 const MS_PER_S = 1_000;
 
+/** A process that serves alone has no load balancer before it. */
+const DRAIN_NOTICE_S = 0;
+
+type UpFlags = PoolFlags & AddressFlags & AccessFlags & OperationFlags & RedisFlags & FilesFlags;
+
 export function upCommand(): Command {
   const command = new Command('up').description(
     'Serve a model on this machine: Redis, both pools and the HTTP API in one process',
   );
-  addAddressOptions(addPoolOptions(command))
+  addOperationOptions(addAccessOptions(addAddressOptions(addPoolOptions(command))), DRAIN_NOTICE_S)
     .addOption(redisOption())
+    .addOption(filesOption('as of `janus gateway`; with a Redis of its own, a folder that goes with it'))
     .addOption(
       new Option('--monolith', 'attention and experts in one thread, for comparison').conflicts([
         'experts',
         'slots',
       ]),
     );
-  return command.action((flags: PoolFlags & AddressFlags & RedisFlags) =>
-    runUntilStopped(() => up(flags), console.log),
-  );
+  return command.action((flags: UpFlags) => runUntilStopped(() => up(flags), console.log));
 }
 
-async function up(flags: PoolFlags & AddressFlags & RedisFlags) {
+async function up(flags: UpFlags) {
   const startedAtMs = performance.now();
   const settings = toPoolSettings(flags, 'both');
-  const { host, port, redis } = flags;
-  const system = await startEverything({ ...settings, host, port, redis }, console.log);
+  const { host, port, redis, filesDir } = flags;
+  const serving = { ...toAccessSettings(flags), ...toOperationSettings(flags), host, port };
+  const system = await startEverything({ ...settings, ...serving, redis, filesDir }, console.log);
   const seconds = ((performance.now() - startedAtMs) / MS_PER_S).toFixed(1);
   const question = flags.model === DEFAULT_MODEL ? 'Define "harbor".' : 'Hello';
   console.log(`ready    ${system.url}/v1 after ${seconds} s`);

@@ -14,6 +14,14 @@ it('formatProgress gives the time left at the mean rate', () => {
   expect(formatProgress(430e6, 1_730e6, 20_000)).toBe(' 24%  430 M of 1.73 G weights, 21.5 M/s, 1:01 left');
 });
 
+it.each([
+  ['nothing was done yet', 40, 40, '  4%  40 of 1.00 k requests'],
+  ['some was', 340, 40, ' 34%  340 of 1.00 k requests, 15/s, 0:44 left'],
+  ['little was', 50, 40, '  5%  50 of 1.00 k requests, 30/min, 31:40 left'],
+])('formatProgress gives the rate since the view began, where %s', (_, done, before, text) =>
+  expect(formatProgress(done, 1_000, 20_000, 'requests', before)).toBe(text),
+);
+
 describe('ProgressView', () => {
   function watch(isTTY: boolean) {
     let nowMs = 1_000;

@@ -10,17 +10,25 @@ export interface ProgressStream {
   write(text: string): unknown;
 }
 
-/** Shows how far packing is: a bar on a terminal, else a line now and then. */
+/** Shows how far a long work is: a bar on a terminal, else a line now and then. */
 export class ProgressView {
   readonly #stream: ProgressStream;
   readonly #nowMs: () => number;
   readonly #startMs: number;
   #shownAtMs: number;
+  readonly #unit: string;
+  readonly #doneBefore: number;
   #barShown = false;
 
-  constructor(stream: ProgressStream, nowMs: () => number) {
+  /**
+   * @param unit what is counted
+   * @param doneBefore how much of it was done before the view began, which tells nothing of the rate
+   */
+  constructor(stream: ProgressStream, nowMs: () => number, unit = 'weights', doneBefore = 0) {
     this.#stream = stream;
     this.#nowMs = nowMs;
+    this.#unit = unit;
+    this.#doneBefore = doneBefore;
     this.#startMs = nowMs();
     this.#shownAtMs = this.#startMs;
   }
@@ -30,7 +38,7 @@ export class ProgressView {
     const interval = this.#stream.isTTY ? BAR_INTERVAL_MS : LINE_INTERVAL_MS;
     if (nowMs - this.#shownAtMs < interval) return;
     this.#shownAtMs = nowMs;
-    const text = formatProgress(done, total, nowMs - this.#startMs);
+    const text = formatProgress(done, total, nowMs - this.#startMs, this.#unit, this.#doneBefore);
     if (!this.#stream.isTTY) {
       this.#stream.write(`${text}\n`);
       return;
@@ -49,12 +57,24 @@ export class ProgressView {
 }
 
 /** Share, count, rate and time left at the mean rate so far. */
-export function formatProgress(done: number, total: number, elapsedMs: number): string {
+export function formatProgress(
+  done: number,
+  total: number,
+  elapsedMs: number,
+  unit = 'weights',
+  doneBefore = 0,
+): string {
   const percent = `${Math.floor((done / total) * 100)}%`.padStart(4);
-  const perSecond = (done / elapsedMs) * 1_000;
+  const counts = `${percent}  ${formatCount(done)} of ${formatCount(total)} ${unit}`;
+  if (done <= doneBefore) return counts;
+  const perSecond = ((done - doneBefore) / elapsedMs) * 1_000;
   const leftS = Math.ceil((total - done) / perSecond);
-  return `${percent}  ${formatCount(done)} of ${formatCount(total)} weights, ${formatCount(perSecond)}/s, ${formatTime(leftS)} left`;
+  return `${counts}, ${formatRate(perSecond)}, ${formatTime(leftS)} left`;
 }
+
+/** A rate below one per second is told per minute. */
+const formatRate = (perSecond: number): string =>
+  perSecond < 1 ? `${formatCount(perSecond * 60)}/min` : `${formatCount(perSecond)}/s`;
 
 /** Three digits and a unit, for example 1.73 G. */
 export function formatCount(count: number): string {

@@ -73,7 +73,16 @@ const serving: ModelStatus = {
       address: null,
       sizing: null,
       experts: [
-        { id: 0, state: 'loading', slots: 4, meanActivated: 1.25, maxActivated: 3, groups: 0, groupsMs: 0 },
+        {
+          id: 0,
+          state: 'loading',
+          slots: 4,
+          layerSteps: 8,
+          meanActivated: 1.25,
+          maxActivated: 3,
+          groups: 0,
+          groupsMs: 0,
+        },
       ],
     },
   ],

@@ -100,7 +100,7 @@ async function startServing(parts: AsyncDisposableStack): Promise<Served> {
     return { inspector, ready: await cli.waitFor(ready, START_LIMIT_MS) };
   };
   const host = await inspected([...HOST, '--prefix-cache-mib', String(PREFIX_CACHE_MIB)], HOST_READY);
-  const gateway = await inspected(['gateway', '--port', '0'], GATEWAY_READY);
+  const gateway = await inspected(['gateway', '--port', '0', '--drain-notice', '0'], GATEWAY_READY);
   const client = new Redis(redis.url);
   parts.defer(() => client.disconnect());
   return {

@@ -13,6 +13,7 @@ import { checkpointWeights } from '../../../gpu-pool/runtime/checkpoint-weights.
 import { ExpertModel } from '../../../gpu-pool/runtime/expert-model.ts';
 import { weightFormats } from '../../../gpu-pool/runtime/weights.ts';
 import { loadTokenizer } from '../../../gpu-pool/tokenizer/load-tokenizer.ts';
+import type { SequenceJob } from '../../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
 import { GREEDY } from '../generate.ts';
 import { DICTIONARY_FOLDER, DICTIONARY_MODEL } from '../test-host.ts';
@@ -97,7 +98,13 @@ export class EngineBed {
     });
   }
 
-  submit(promptIds: readonly number[], maxTokens = 1, emitted: readonly number[] = []): string {
+  /** @param overrides fields of the job that are not as usual: greedy, without an end of sequence */
+  submit(
+    promptIds: readonly number[],
+    maxTokens = 1,
+    emitted: readonly number[] = [],
+    overrides: Partial<SequenceJob> = {},
+  ): string {
     const requestId = `request ${this.#requests++}`;
     this.#events.set(requestId, []);
     const job = {
@@ -109,7 +116,7 @@ export class EngineBed {
       maxTokens,
       acceptedAtMs: 0,
     } as const;
-    this.engine.submit(job, emitted);
+    this.engine.submit({ ...job, ...overrides }, emitted);
     return requestId;
   }
 
@@ -120,6 +127,14 @@ export class EngineBed {
   /** Token ids of an answer. */
   answer(requestId: string): number[] {
     return this.#events.get(requestId)!.flatMap((event) => (event.kind === 'token' ? [event.id] : []));
+  }
+
+  /** Text of an answer, with what was held back to its end. */
+  text(requestId: string): string {
+    return this.#events
+      .get(requestId)!
+      .map((event) => (event.kind === 'token' || event.kind === 'finished' ? event.text : ''))
+      .join('');
   }
 
   lastEvent(requestId: string): TokenEvent {

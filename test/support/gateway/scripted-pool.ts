@@ -6,6 +6,7 @@ import {
   modelsKey,
   QUEUE_PREFIX,
   requestQueueName,
+  ringFor,
   TOKEN_STREAM_FIELD,
   TOKEN_STREAM_TTL_S,
   tokenStreamKey,
@@ -57,7 +58,9 @@ export const hostRecord = (model: string, host: string, state: InstanceState): H
       phasesMs: {},
     },
   ],
-  experts: [{ id: 0, state, slots: 8, meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 }],
+  experts: [
+    { id: 0, state, slots: 8, layerSteps: 0, meanActivated: 0, maxActivated: 0, groups: 0, groupsMs: 0 },
+  ],
   traffic: [],
   exchange: null,
   address: null,
@@ -111,7 +114,9 @@ export async function startScriptedPool(url: string, model: string): Promise<Scr
       await script(data, async (...events) => {
         const writes = redis.multi();
         for (const event of events) writes.xadd(key, '*', TOKEN_STREAM_FIELD, JSON.stringify(event));
-        await writes.expire(key, TOKEN_STREAM_TTL_S).exec();
+        writes.expire(key, TOKEN_STREAM_TTL_S);
+        if (data.doorbell !== undefined) writes.publish(data.doorbell, ringFor([data.requestId]));
+        await writes.exec();
       });
       return { state: 'finished', reason: 'stop', promptTokens: 0, completionTokens: 0 };
     },

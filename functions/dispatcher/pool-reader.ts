@@ -1,0 +1,73 @@
+import { QueueKeys } from 'bullmq';
+import type { Redis } from 'ioredis';
+import {
+  placementKey,
+  placementTimeKey,
+  QUEUE_PREFIX,
+  requestQueueName,
+} from '../../shared/protocol/keys.ts';
+import type { HostRecord } from '../../shared/protocol/member.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import { ask } from './ask.ts';
+import { readCards, readHosts } from './registry.ts';
+
+/** The placement in force. */
+export interface PlacementStatus {
+  readonly version: number;
+  /** Unix time in milliseconds; null where whoever published it did not say. */
+  readonly publishedAtMs: number | null;
+}
+
+/** The pools of one model, as Redis tells of them. */
+export interface PoolStatus {
+  readonly model: string;
+  /** Those that live. */
+  readonly hosts: readonly HostRecord[];
+  /** Null until one is published; a monolith never publishes one. */
+  readonly placement: PlacementStatus | null;
+  /** Sequences that no host has taken yet. */
+  readonly queued: number;
+}
+
+export interface PoolReader {
+  /**
+   * The pools of all announced models in order of their ids.
+   *
+   * @throws {DispatchError} `broker`
+   */
+  readonly read: () => Promise<readonly PoolStatus[]>;
+}
+
+const queueKeys = new QueueKeys(QUEUE_PREFIX);
+
+async function readQueued(redis: Redis, model: string): Promise<number> {
+  const key = (type: string) => queueKeys.toKey(requestQueueName(model), type);
+  // A failed attempt waits among the delayed ones for the next.
+  const counts = [redis.llen(key('wait')), redis.zcard(key('prioritized')), redis.zcard(key('delayed'))];
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+async function readPlacement(redis: Redis, model: string): Promise<PlacementStatus | null> {
+  const [placement, publishedAtMs] = await redis.mget(placementKey(model), placementTimeKey(model));
+  if (typeof placement !== 'string') return null;
+  const { version } = JSON.parse(placement) as Placement;
+  return { version, publishedAtMs: typeof publishedAtMs === 'string' ? Number(publishedAtMs) : null };
+}
+
+async function readPools(redis: Redis): Promise<readonly PoolStatus[]> {
+  const cards = await readCards(redis);
+  return Promise.all(
+    cards.map(async ({ id: model }) => {
+      const [hosts, placement, queued] = await Promise.all([
+        readHosts(redis, model),
+        readPlacement(redis, model),
+        readQueued(redis, model),
+      ]);
+      return { model, hosts, placement, queued };
+    }),
+  );
+}
+
+export function createPoolReader(redis: Redis): PoolReader {
+  return { read: () => ask(readPools(redis)) };
+}
