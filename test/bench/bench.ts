@@ -21,6 +21,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   ablation: () => import('./ablation/ablation.ts'),
   contention: () => import('./contention/contention.ts'),
   exchange: () => import('./exchange.ts'),
+  gateway: () => import('./gateway/gateway.ts'),
   growth: () => import('./growth/growth.ts'),
   memory: () => import('./memory/memory.ts'),
   overhead: () => import('./overhead.ts'),
