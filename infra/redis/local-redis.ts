@@ -33,18 +33,19 @@ export interface LocalRedis {
 
 /**
  * Runs the server, and ends it when the pipe on stdin closes. The kernel closes that pipe however this process ends,
- * after SIGKILL too, so no server is left behind; the shell then removes the folder in place of `stop`.
+ * after SIGKILL too, so neither a server is left behind nor its folder, which the shell then removes. Where the server ended by
+ * itself the folder stays: the log says why.
  */
 const SUPERVISOR = `
 folder=$1; shift
 exec 3<&0
 "$@" 3<&- &
 server=$!
-{ read -r _ <&3; kill "$server"; } &
+{ read -r _ <&3; : >"$folder/closed"; kill "$server"; } &
 lifeline=$!
 wait "$server"; status=$?
 kill "$lifeline" 2>/dev/null
-kill -0 "$PPID" 2>/dev/null || rm -rf "$folder"
+if [ -e "$folder/closed" ]; then rm -rf "$folder"; fi
 exit "$status"
 `;
 
@@ -86,8 +87,8 @@ async function startOnPort(wanted: number | undefined, folder: string, socketPat
     const port = wanted ?? (await findFreePort());
     const server = spawnServer({ folder, socketPath, logPath, port });
     if (await becomesReady(server, socketPath)) return { server, port };
-    await endServer(server);
     const log = (await readFile(logPath, 'utf8')).trim();
+    await endServer(server);
     if (log.includes('Address already in use') && attempt < PORT_ATTEMPTS) continue;
     throw server.exitCode === EXIT_STATUS_NOT_FOUND
       ? notFound()
