@@ -4,9 +4,9 @@ export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
     exclude: ['node_modules/**'],
-    // Test files start real hosts with worker threads of their own: more than one file at a time on two cores
-    // measures the machine, not the code.
-    maxWorkers: 2,
+    // Test files start real hosts with worker threads of their own. On two cores three at a time leave no core idle while
+    // others wait; with more, the tests would measure the machine and not the code.
+    maxWorkers: 3,
     pool: 'forks',
     // On a shared CI machine a neighbour can take the cores away for seconds; the report shows what was run twice.
     retry: process.env.CI ? 1 : 0,
