@@ -2,15 +2,10 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { MODEL, type Pace, paceText } from './pace.ts';
 
-/** When a token was made and how long it took to its client, in milliseconds. */
-export interface Arrival {
-  readonly madeAtMs: number;
-  readonly latencyMs: number;
-}
-
 /** A stream of one client. */
 export interface Client {
-  readonly arrivals: readonly Arrival[];
+  /** Of each token, when it was made and when it was here, in Unix ms, one after the other. */
+  readonly times: readonly number[];
   /** Resolves at the end of the answer. */
   readonly ended: Promise<void>;
   /** Takes nothing more, but stays. */
@@ -19,7 +14,7 @@ export interface Client {
 }
 
 const agent = new Agent({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY });
-const TEXT = /"text":"(\d+\.\d+) /g;
+const TEXT = '"text":"';
 
 /** Opens one stream at the gateway; resolves when its headers are there. */
 export async function openStream(url: string, pace: Pace): Promise<Client> {
@@ -37,21 +32,22 @@ export async function openStream(url: string, pace: Pace): Promise<Client> {
   call.end(body);
   const [response] = (await once(call, 'response')) as [IncomingMessage];
   if (response.statusCode !== 200) throw new Error(`The gateway answered ${response.statusCode}.`);
-  const arrivals: Arrival[] = [];
+  const times: number[] = [];
   const ended = new Promise<void>((resolve) => {
     response.once('close', resolve);
   });
   // An event is one write of the gateway's, so none is cut in two here; if one were, its token would be missing below.
   response.setEncoding('latin1').on('data', (text: string) => {
     const nowMs = performance.timeOrigin + performance.now();
-    for (const [, made] of text.matchAll(TEXT)) {
-      arrivals.push({ madeAtMs: Number(made), latencyMs: nowMs - Number(made) });
+    for (let at = text.indexOf(TEXT); at >= 0; at = text.indexOf(TEXT, at + 1)) {
+      const from = at + TEXT.length;
+      times.push(Number(text.slice(from, text.indexOf(' ', from))), nowMs);
     }
   });
   response.on('error', () => {});
   call.on('error', () => {});
   return {
-    arrivals,
+    times,
     ended,
     stall: () => response.pause(),
     hangUp: () => call.destroy(),
