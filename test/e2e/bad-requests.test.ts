@@ -1,26 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RunningGateway, startGateway } from '../../functions/gateway/node.ts';
-import type { Host } from '../../gpu-pool/host/host.ts';
+import { describe, expect, it } from 'vitest';
 import { goldenAnswer } from '../support/golden-answers.ts';
-import { useRedis } from '../support/redis.ts';
-import { DICTIONARY_MODEL, startTestHost } from '../support/test-host.ts';
+import { useServedModel } from '../support/served-model.ts';
+import { DICTIONARY_MODEL } from '../support/test-host.ts';
 
 /** What only the pool can find wrong, because it takes the model's tokenizer and context to see it. */
-const redis = useRedis();
-let host: Host;
-let gateway: RunningGateway;
-
-beforeAll(async () => {
-  host = await startTestHost(redis.url);
-  gateway = await startGateway({ redisUrl: redis.url, host: '127.0.0.1', port: 0 });
-});
-afterAll(async () => {
-  await gateway.close();
-  await host.close();
-});
+const served = useServedModel();
 
 const post = (path: string, body: object): Promise<Response> =>
-  fetch(`http://127.0.0.1:${gateway.port}/v1/${path}`, {
+  fetch(`${served.address}/v1/${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ model: DICTIONARY_MODEL, ...body }),
@@ -61,5 +48,5 @@ it('leaves the pool serving, with no slot taken', async () => {
   const response = await post('chat/completions', { messages: USER(question) });
   const answer = (await response.json()) as { choices: { message: { content: string } }[] };
   expect(answer.choices[0]!.message.content).toBe(goldenAnswer(question));
-  expect(host.attention!.instances[0]!.statistics.slotsInUse).toBe(0);
+  expect(served.host.attention!.instances[0]!.statistics.slotsInUse).toBe(0);
 });

@@ -1,29 +1,16 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RunningGateway, startGateway } from '../../functions/gateway/node.ts';
-import type { Host } from '../../gpu-pool/host/host.ts';
+import { expect, it } from 'vitest';
 import { scrape } from '../support/gateway/scrape.ts';
-import { useRedis } from '../support/redis.ts';
-import { DICTIONARY_MODEL, startTestHost } from '../support/test-host.ts';
+import { useServedModel } from '../support/served-model.ts';
+import { DICTIONARY_MODEL } from '../support/test-host.ts';
 
 const TOKENS = 16;
 /** Experts per layer of the shipped model. */
 const EXPERTS = 32;
 
-const redis = useRedis();
-let host: Host;
-let gateway: RunningGateway;
-
-beforeAll(async () => {
-  host = await startTestHost(redis.url);
-  gateway = await startGateway({ redisUrl: redis.url, host: '127.0.0.1', port: 0 });
-});
-afterAll(async () => {
-  await gateway.close();
-  await host.close();
-});
+const served = useServedModel();
 
 it('metrics tell of a request what its usage tells, and of the pools what they did for it', async () => {
-  const address = `http://127.0.0.1:${gateway.port}`;
+  const address = `${served.address}`;
   const response = await fetch(`${address}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -38,11 +25,11 @@ it('metrics tell of a request what its usage tells, and of the pools what they d
   const label = (more = '') => `{model_name="${DICTIONARY_MODEL}"${more}}`;
   const instances = (role: string, state: string) =>
     `janus:pool_instances${label(`,role="${role}",state="${state}"`)}`;
-  const ofHost = label(`,host="${host.id}"`);
+  const ofHost = label(`,host="${served.host.id}"`);
   // Hosts tell of themselves once a second.
   await expect
     .poll(async () => (await scrape(address)).get(`janus:layer_steps_total${ofHost}`), { timeout: 5_000 })
-    .toBe(host.record().exchange!.layerSteps);
+    .toBe(served.host.record().exchange!.layerSteps);
 
   const now = await scrape(address);
   expect(Object.fromEntries(now)).toMatchObject({
@@ -66,7 +53,7 @@ it('metrics tell of a request what its usage tells, and of the pools what they d
   between(`janus:a_max${ofHost}`, 1, EXPERTS);
   between(`janus:balancedness${label()}`, 0.2, 1);
   between(`janus:seconds_since_placement${label()}`, 0, 60);
-  const way = label(`,host="${host.id}",kind="shared-memory",peer="${host.id}"`);
+  const way = label(`,host="${served.host.id}",kind="shared-memory",peer="${served.host.id}"`);
   between(`janus:exchange_seconds_total${way}`, 0, 10);
-  expect(now.get(`janus:exchange_layer_steps_total${way}`)).toBe(host.record().exchange!.layerSteps);
+  expect(now.get(`janus:exchange_layer_steps_total${way}`)).toBe(served.host.record().exchange!.layerSteps);
 });

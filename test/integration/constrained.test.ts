@@ -1,6 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RunningGateway, startGateway } from '../../functions/gateway/node.ts';
-import type { Host } from '../../gpu-pool/host/host.ts';
+import { describe, expect, it } from 'vitest';
 import { Automaton } from '../../shared/constrained/automaton.ts';
 import { compileConstraint } from '../../shared/constrained/compile-schema.ts';
 import type { Constraint, SamplingSettings, SequenceJob } from '../../shared/protocol/request.ts';
@@ -8,8 +6,8 @@ import { EngineBed } from '../support/attention/engine-bed.ts';
 import { fits } from '../support/constrained/validate.ts';
 import { GREEDY } from '../support/generate.ts';
 import { GOLDEN_CASES } from '../support/golden.ts';
-import { useRedis } from '../support/redis.ts';
-import { DICTIONARY_MODEL, startTestHost } from '../support/test-host.ts';
+import { useServedModel } from '../support/served-model.ts';
+import { DICTIONARY_MODEL } from '../support/test-host.ts';
 
 /** The shipped model knows nothing of JSON: whatever fits is the constraint's doing. */
 const ENTRY = {
@@ -149,20 +147,10 @@ describe('an answer with a schema, by the shipped model', () => {
 });
 
 describe('through the gateway', () => {
-  const redis = useRedis();
-  let host: Host;
-  let gateway: RunningGateway;
-  beforeAll(async () => {
-    host = await startTestHost(redis.url);
-    gateway = await startGateway({ redisUrl: redis.url, host: '127.0.0.1', port: 0 });
-  });
-  afterAll(async () => {
-    await gateway.close();
-    await host.close();
-  });
+  const served = useServedModel();
 
   const post = async (path: string, body: object) => {
-    const response = await fetch(`http://127.0.0.1:${gateway.port}/v1/${path}`, {
+    const response = await fetch(`${served.address}/v1/${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ model: DICTIONARY_MODEL, ...body }),
