@@ -1,4 +1,10 @@
-import { FRAME_HEADER_BYTES, type FrameHeader, FrameKind, readText } from '../../shared/protocol/frame.ts';
+import {
+  ALL_INSTANCES,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  FrameKind,
+  readText,
+} from '../../shared/protocol/frame.ts';
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 import { ExpertFailedError, PeerLostError, StalePlacementError } from './link.ts';
 
@@ -19,7 +25,7 @@ export function acceptAnswer(
     case FrameKind.stale:
       throw new StalePlacementError(host, step.placementVersion, header.placementVersion);
     case FrameKind.lost:
-      throw new PeerLostError(host, readText(frame));
+      throw new PeerLostError(host, readText(frame), header.only === ALL_INSTANCES ? null : header.only);
     case FrameKind.failed:
       throw new ExpertFailedError(host, readText(frame));
   }

@@ -87,7 +87,7 @@ export class AnswerWait {
       // Its life sign is set back after its thread has ended, or its last answer: an answer may have come in between.
       if (!lane.owes(index)) continue;
       lane.forgive(index);
-      throw new PeerLostError(host, `expert instance ${instance} ended during a layer step`);
+      throw new PeerLostError(host, `expert instance ${instance} ended during a layer step`, instance);
     }
     if (this.#closed) throw new LinkClosedError(host);
     const waitedMs = performance.now() - startedAtMs;

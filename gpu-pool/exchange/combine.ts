@@ -3,6 +3,12 @@ import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import type { Lane } from './lane.ts';
 
 /**
+ * The same sum by a kernel, where all lies in kernel memory: over the pairs whose position is in `[from, to)`. Returns false, and
+ * does nothing, where it cannot.
+ */
+export type KernelSum = (lane: Lane, from: number, to: number, output: Float32Array) => boolean;
+
+/**
  * Sums expert outputs to the MoE layer's output. The sum runs in the gate's order, never in the order in which instances
  * answered or are numbered, in double precision, and is rounded once: so the result is bit-identical for any number of
  * instances in the host.
@@ -16,8 +22,10 @@ export class Combiner {
   /** `[k]`: where the outputs that a row takes start in the lane's `outputs`, and their gate weights. */
   readonly #starts: Int32Array;
   readonly #weights: Float64Array;
+  readonly #kernelSum: KernelSum | undefined;
 
-  constructor(shape: LayerStepShape) {
+  constructor(shape: LayerStepShape, kernelSum?: KernelSum) {
+    this.#kernelSum = kernelSum;
     this.#sum = new Float64Array(shape.hiddenSize);
     this.#starts = new Int32Array(shape.expertsPerToken);
     this.#weights = new Float64Array(shape.expertsPerToken);
@@ -33,6 +41,7 @@ export class Combiner {
     const { positionOf } = lane.groups;
     const from = firstPosition(lane.groups, firstInstance);
     const to = firstPosition(lane.groups, firstInstance + instances);
+    if (this.#kernelSum?.(lane, from, to, output)) return;
     for (let row = 0; row < rows; row++) {
       let taken = 0;
       const end = (row + 1) * expertsPerToken;

@@ -2,6 +2,7 @@ import type { Regime } from '../../shared/exchange/regime.ts';
 import { ALL_INSTANCES, stepBytes } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { RegimeRecord } from '../../shared/protocol/member.ts';
+import { isEmptied } from '../../shared/replacement/transition.ts';
 import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
@@ -96,6 +97,8 @@ export class PooledExchange implements Exchange {
   readonly #options: PooledExchangeOptions;
   readonly #scheduler: Scheduler;
   readonly #indexes: readonly LayoutIndex[];
+  /** Positions of the destinations that hold any replica. */
+  readonly #holding: readonly number[];
   /** Share `[maxRows, H]` of each destination but for the first, whose share is the output's beginning. */
   readonly #shares: readonly Float32Array[];
   #layerSteps = 0;
@@ -113,6 +116,9 @@ export class PooledExchange implements Exchange {
       instances: placement.instances.length,
     });
     this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
+    this.#holding = [...destinations.keys()].filter((position) =>
+      destinations[position]!.instances.some((id) => !isEmptied(placement, id)),
+    );
     this.#shares = destinations.slice(1).map(() => new Float32Array(shape.maxRows * shape.hiddenSize));
   }
 
@@ -166,12 +172,11 @@ export class PooledExchange implements Exchange {
   }
 
   /** Positions of the destinations that have a share in the step, ascending. */
-  #involved(): number[] {
+  #involved(): readonly number[] {
     const { destinations, gated } = this.#options;
-    const positions = destinations.map((_, position) => position);
-    if (!gated) return positions;
+    if (!gated) return this.#holding;
     const { load } = this.#scheduler;
-    return positions.filter((position) => destinations[position]!.instances.some((id) => load[id]! > 0));
+    return this.#holding.filter((position) => destinations[position]!.instances.some((id) => load[id]! > 0));
   }
 
   /** Returns the largest number of activated experts on one instance, as the hosts tell it. */

@@ -9,15 +9,31 @@ export type ExpertCompute = (
   output: Float32Array,
 ) => void;
 
+/**
+ * The same where everything lies in kernel memory: from those rows of `hidden` `[T, H]` whose pairs stand in `pairs` from
+ * `first` on, to as many rows of `outputs` from `first` on. Returns false, and does nothing, where it cannot.
+ */
+export type PairsCompute = (
+  layer: number,
+  expert: number,
+  hidden: Float32Array,
+  pairs: Int32Array,
+  first: number,
+  rows: number,
+  outputs: Float32Array,
+) => boolean;
+
 /** Runs the groups that a lane's schedule gives to one instance, from the lane's `hidden` to its `outputs`. */
 export class GroupRunner {
   readonly #compute: ExpertCompute;
+  readonly #computePairs: PairsCompute | undefined;
   /** `[maxRows, H]` */
   readonly #gathered: Float32Array;
   readonly #gatheredBytes: Buffer;
 
-  constructor(maxRows: number, hiddenSize: number, compute: ExpertCompute) {
+  constructor(maxRows: number, hiddenSize: number, compute: ExpertCompute, computePairs?: PairsCompute) {
     this.#compute = compute;
+    this.#computePairs = computePairs;
     this.#gathered = new Float32Array(maxRows * hiddenSize);
     this.#gatheredBytes = Buffer.from(this.#gathered.buffer);
   }
@@ -53,10 +69,14 @@ export class GroupRunner {
   /** The rows of one expert lie anywhere in `hidden`, but next to each other in `outputs`. */
   #runGroup(lane: Lane, group: number): void {
     const { hiddenSize } = lane.shape;
-    const start = lane.groups.groupStart[group]!;
-    const rows = lane.groups.groupStart[group + 1]! - start;
-    const output = lane.outputs.subarray(start * hiddenSize, (start + rows) * hiddenSize);
-    this.#compute(lane.layer, lane.groups.groupExpert[group]!, this.#gather(lane, start, rows), rows, output);
+    const { layer, hidden, outputs } = lane;
+    const { groupStart, groupExpert, groupPairs } = lane.groups;
+    const start = groupStart[group]!;
+    const rows = groupStart[group + 1]! - start;
+    const expert = groupExpert[group]!;
+    if (this.#computePairs?.(layer, expert, hidden, groupPairs, start, rows, outputs)) return;
+    const output = outputs.subarray(start * hiddenSize, (start + rows) * hiddenSize);
+    this.#compute(layer, expert, this.#gather(lane, start, rows), rows, output);
   }
 
   /** Input `[M, H]` of a group: a view where the rows happen to follow each other, else a copy. */

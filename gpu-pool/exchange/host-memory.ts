@@ -17,6 +17,10 @@ const ACTIVATED_MAX = 3;
 const GROUPS = 4;
 const GROUPS_MS = 5;
 
+/** Behind the blocks of all instances: the oldest and the newest placement version that the host serves. */
+const OLDEST_VERSION = 0;
+const NEWEST_VERSION = 1;
+
 /** What an expert instance counted since its start. */
 export interface InstanceCounters {
   readonly layerSteps: number;
@@ -39,9 +43,29 @@ export class HostMemory {
   constructor(firstInstance: number, instances: number, buffer?: SharedArrayBuffer) {
     this.firstInstance = firstInstance;
     this.instances = instances;
-    this.buffer = buffer ?? new SharedArrayBuffer(Math.max(1, instances) * WORDS_PER_INSTANCE * 4);
+    this.buffer = buffer ?? new SharedArrayBuffer((instances + 1) * WORDS_PER_INSTANCE * 4);
     this.#words = new Int32Array(this.buffer);
     this.#doubles = new Float64Array(this.buffer);
+  }
+
+  /**
+   * Says which placement versions the host serves. Its own thread does, before any step of a new one is sent, and after the last
+   * step of an old one.
+   */
+  serveVersions(oldest: number, newest: number): void {
+    const first = this.instances * WORDS_PER_INSTANCE;
+    Atomics.store(this.#words, first + OLDEST_VERSION, oldest);
+    Atomics.store(this.#words, first + NEWEST_VERSION, newest);
+  }
+
+  /** Whether layer steps of placement `version` are served. A step is read after the versions, since its request is atomic. */
+  serves(version: number): boolean {
+    const first = this.instances * WORDS_PER_INSTANCE;
+    return version >= this.#words[first + OLDEST_VERSION]! && version <= this.newestVersion;
+  }
+
+  get newestVersion(): number {
+    return this.#words[this.instances * WORDS_PER_INSTANCE + NEWEST_VERSION]!;
   }
 
   #word(instance: number, word: number): number {

@@ -14,12 +14,13 @@ const LOST = 6;
 const LEADER = 7;
 /** Number of layer steps that were released, in all rounds. */
 const RELEASED = 8;
-/** 1 when the layer step released last has failed. */
-const FAILED = 9;
+/** How the layer step released last ended, see `RoundOutcome`. */
+const OUTCOME = 9;
 /** Each changes whenever the leader, or a follower, has a reason to look again at what it waits for. */
 const LEADER_NEWS = 10;
 const FOLLOWER_NEWS = 11;
 const WORDS = 16;
+const RoundOutcome = { done: 0, failed: 1, interrupted: 2 } as const;
 const FAILURE_TEXT_BYTES = 512;
 
 /** Attention instances of one host that can step together; their set is a mask of 31 bits. */
@@ -28,6 +29,17 @@ export const ROUND_INSTANCE_LIMIT = 31;
 const GATHER_LIMIT_MS = 2;
 /** Longest single wait before the reason for it is looked at again. */
 const WAIT_SLICE_MS = 100;
+
+/** The layer step that the leader sent for all has failed. */
+export class RoundFailure extends Error {
+  override readonly name = 'RoundFailure';
+  /** It may be sent again. */
+  readonly isInterruption: boolean;
+  constructor(message: string, isInterruption: boolean) {
+    super(message);
+    this.isInterruption = isInterruption;
+  }
+}
 
 export const allocateRound = (): SharedArrayBuffer => new SharedArrayBuffer(WORDS * 4 + FAILURE_TEXT_BYTES);
 
@@ -113,13 +125,14 @@ export class HostRound {
     }
   }
 
-  /** Leader: the layer step has ended for all, with an error where `failure` says so. */
-  release(failure?: string): void {
+  /** Leader: the layer step has ended for all, with an error where `failure` says so; `interrupted` where it may be sent again. */
+  release(failure?: string, interrupted = false): void {
     if (failure !== undefined) {
       this.#failure.fill(0);
       this.#failure.set(new TextEncoder().encode(failure).subarray(0, FAILURE_TEXT_BYTES));
     }
-    Atomics.store(this.#words, FAILED, failure === undefined ? 0 : 1);
+    const failed = interrupted ? RoundOutcome.interrupted : RoundOutcome.failed;
+    Atomics.store(this.#words, OUTCOME, failure === undefined ? RoundOutcome.done : failed);
     Atomics.store(this.#words, ARRIVED, 0);
     Atomics.add(this.#words, RELEASED, 1);
     tell(this.#words, FOLLOWER_NEWS);
@@ -129,7 +142,7 @@ export class HostRound {
    * Follower: returns true when the leader has released the layer step of the last arrival, and false when the leader has
    * left before that and this instance is to lead it.
    *
-   * @throws Error with the leader's failure, or when the leader's thread has ended
+   * @throws RoundFailure with the leader's failure, or when the leader's thread has ended
    */
   waitForRelease(): boolean {
     for (;;) {
@@ -138,11 +151,12 @@ export class HostRound {
       const leader = Atomics.load(this.#words, LEADER);
       const isLost = (Atomics.load(this.#words, LOST) & (1 << leader)) !== 0;
       if (Atomics.load(this.#words, RELEASED) !== this.#unreleased) {
-        if (Atomics.load(this.#words, FAILED) === 1) throw new Error(this.#readFailure());
-        return true;
+        const outcome = Atomics.load(this.#words, OUTCOME);
+        if (outcome === RoundOutcome.done) return true;
+        throw new RoundFailure(this.#readFailure(), outcome === RoundOutcome.interrupted);
       }
       if (leader === this.#index) return false;
-      if (isLost) throw new Error('the attention instance that sent for this host has ended');
+      if (isLost) throw new RoundFailure('the attention instance that sent for this host has ended', false);
       Atomics.wait(this.#words, FOLLOWER_NEWS, news, WAIT_SLICE_MS);
     }
   }

@@ -12,12 +12,17 @@ export interface SharedExchange {
   readonly lanes: readonly LaneMemory[];
 }
 
-/** Allocates the shared memory of a host with `lanes` senders. */
+/**
+ * Allocates the shared memory of a host with `lanes` senders.
+ *
+ * @param places of the lanes, as many; made anew when absent
+ */
 export function allocateSharedExchange(
   host: string,
   firstInstance: number,
   laneOptions: LaneOptions,
   lanes: number,
+  places?: readonly LaneMemory[],
 ): SharedExchange {
   return {
     host,
@@ -25,7 +30,7 @@ export function allocateSharedExchange(
     instances: laneOptions.instances,
     hostMemory: new HostMemory(firstInstance, laneOptions.instances).buffer,
     laneOptions,
-    lanes: Array.from({ length: lanes }, () => new Lane(laneOptions).memory),
+    lanes: places ?? Array.from({ length: lanes }, () => new Lane(laneOptions).memory),
   };
 }
 

@@ -1,4 +1,4 @@
-import { type ExpertCompute, GroupRunner, groupsOf } from './group-runner.ts';
+import { type ExpertCompute, GroupRunner, groupsOf, type PairsCompute } from './group-runner.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Lane } from './lane.ts';
 
@@ -6,8 +6,12 @@ import type { Lane } from './lane.ts';
 const IDLE_WAIT_MS = 1_000;
 
 export interface LaneServerOptions {
+  /** Computes experts in kernel memory. */
+  readonly computePairs?: PairsCompute;
   /** Called after each look at the lanes: what else the thread can do for its host. */
   readonly help?: () => void;
+  /** Called likewise: a part of what is to be done beside layer steps; returns for how many milliseconds it has nothing to do. */
+  readonly aside?: () => number;
   /** Time to look for the next ring before the thread is put to sleep; 0 where there are more threads than processors. */
   readonly spinMs?: number;
 }
@@ -23,8 +27,6 @@ export class LaneServer {
   /** Position of the instance among those of its host. */
   readonly #index: number;
   readonly #runner: GroupRunner;
-  /** Version of the placement whose experts are loaded; steps of another version are answered `stale`. */
-  readonly #placementVersion: number;
   /** Number of the last request that was served in each lane. */
   readonly #served: Int32Array;
   readonly #options: LaneServerOptions;
@@ -33,7 +35,6 @@ export class LaneServer {
     memory: HostMemory,
     lanes: readonly Lane[],
     instance: number,
-    placementVersion: number,
     compute: ExpertCompute,
     options: LaneServerOptions = {},
   ) {
@@ -43,9 +44,8 @@ export class LaneServer {
     this.#lanes = lanes;
     this.#instance = instance;
     this.#index = instance - memory.firstInstance;
-    this.#placementVersion = placementVersion;
     const { maxRows, hiddenSize } = lanes[0]!.shape;
-    this.#runner = new GroupRunner(maxRows, hiddenSize, compute);
+    this.#runner = new GroupRunner(maxRows, hiddenSize, compute, options.computePairs);
   }
 
   /** Serves what is asked, then blocks until the doorbell rings, until `control`, called at each wake-up, says stop. */
@@ -58,7 +58,8 @@ export class LaneServer {
         if (this.#lanes[i]!.owes(this.#index)) this.#serve(i);
       }
       this.#options.help?.();
-      if (!this.#spin(seen)) this.#memory.waitForRing(this.#instance, seen, IDLE_WAIT_MS);
+      const idleMs = Math.min(IDLE_WAIT_MS, this.#options.aside?.() ?? IDLE_WAIT_MS);
+      if (!this.#spin(seen)) this.#memory.waitForRing(this.#instance, seen, idleMs);
     }
   }
 
@@ -79,8 +80,8 @@ export class LaneServer {
     // The sender still computes a group of this share.
     if (this.#served[index] === request) return;
     this.#served[index] = request;
-    if (lane.placementVersion !== this.#placementVersion) {
-      lane.answerStale(this.#index, request, this.#placementVersion);
+    if (!this.#memory.serves(lane.placementVersion)) {
+      lane.answerStale(this.#index, request, this.#memory.newestVersion);
       return;
     }
     const activated = groupsOf(lane, this.#instance);

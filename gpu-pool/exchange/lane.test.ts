@@ -62,7 +62,7 @@ describe('a lane', () => {
   test('asks and answers on while the request numbers wrap round', () => {
     const { sender, instance } = openBoth();
     // Requests and answers of each instance are 32-bit words behind the two lines of the head.
-    const words = new Int32Array(sender.memory.step);
+    const words = new Int32Array(sender.memory.memory as SharedArrayBuffer);
     words.fill(0x7fff_fffe, 32, 34);
     for (let i = 0; i < 4; i++) {
       sender.ask(0, 1);

@@ -1,7 +1,7 @@
 import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
-import { allocateRowGroups, type RowGroupViews } from '../../shared/scheduler/row-groups.ts';
+import { allocateRowGroups, type RowGroupViews, rowGroupBytes } from '../../shared/scheduler/row-groups.ts';
 import { readFixedText, writeFixedText } from '../../shared/text/fixed-text.ts';
 
 /** A cache line: each array, and the words of each expert instance, start on one of their own. */
@@ -35,10 +35,11 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 /** Bytes kept of the message of a failed share. */
 const FAILURE_TEXT_BYTES = 512;
 
-/** The buffers of a lane, as they are passed to other threads. */
+/** Where a lane lies, as it is passed to other threads. In kernel memory, kernels work on it in place. */
 export interface LaneMemory {
-  readonly step: SharedArrayBuffer;
-  readonly groups: SharedArrayBuffer;
+  readonly memory: SharedArrayBuffer | WebAssembly.Memory;
+  /** Of its first byte, a multiple of a cache line. */
+  readonly offset: number;
 }
 
 /** Sizes of a lane. */
@@ -50,6 +51,15 @@ export interface LaneOptions {
   readonly placedInstances: number;
   readonly experts: number;
 }
+
+const onLines = (bytes: number): number => Math.ceil(bytes / LINE_BYTES) * LINE_BYTES;
+
+const limitsOf = ({ shape, experts, placedInstances }: LaneOptions): SchedulerLimits => ({
+  maxTokens: shape.maxRows,
+  topK: shape.expertsPerToken,
+  experts,
+  instances: placedInstances,
+});
 
 /**
  * The memory of one sender (an attention instance, or the endpoint of a remote link) and the expert instances of its
@@ -93,41 +103,42 @@ export class Lane implements LayerStep {
     const { shape, instances } = options;
     this.shape = shape;
     this.#instances = instances;
-    this.limits = {
-      maxTokens: shape.maxRows,
-      topK: shape.expertsPerToken,
-      experts: options.experts,
-      instances: options.placedInstances,
-    };
+    this.limits = limitsOf(options);
+    this.memory = memory ?? { memory: new SharedArrayBuffer(Lane.bytes(options)), offset: 0 };
+    const { memory: holder, offset } = this.memory;
+    const buffer = holder instanceof WebAssembly.Memory ? (holder.buffer as SharedArrayBuffer) : holder;
+    const parts = Lane.#partBytes(options);
+    const at = (part: number) => parts.slice(0, part).reduce((sum, bytes) => sum + onLines(bytes), offset);
+    const length = (part: number) => parts[part]! / 4;
+    this.#control = new Int32Array(buffer, at(0), length(0));
+    this.hidden = new Float32Array(buffer, at(1), length(1));
+    this.hiddenBytes = Buffer.from(buffer, at(1), parts[1]);
+    this.expertIds = new Int32Array(buffer, at(2), length(2));
+    this.gateWeights = new Float32Array(buffer, at(3), length(3));
+    this.outputs = new Float32Array(buffer, at(4), length(4));
+    this.#failures = new Uint8Array(buffer, at(5), parts[5]);
+    this.groups = allocateRowGroups(this.limits, buffer, at(6));
+  }
+
+  /** Bytes of head, hidden, expert ids, gate weights, outputs, failures and groups. */
+  static #partBytes(options: LaneOptions): number[] {
+    const { shape, instances } = options;
     const pairs = shape.maxRows * shape.expertsPerToken;
-    const lengths = [
+    const words = [
       HEAD_WORDS + instances * LINE_WORDS,
       shape.maxRows * shape.hiddenSize,
       pairs,
       pairs,
       pairs * shape.hiddenSize,
       (instances * FAILURE_TEXT_BYTES) / 4,
+      rowGroupBytes(limitsOf(options)) / 4,
     ];
-    const offsets: number[] = [];
-    let bytes = 0;
-    for (const length of lengths) {
-      offsets.push(bytes);
-      bytes += Math.ceil((length * 4) / LINE_BYTES) * LINE_BYTES;
-    }
-    const step = memory?.step ?? new SharedArrayBuffer(bytes);
-    this.#control = new Int32Array(step, offsets[0], lengths[0]);
-    this.hidden = new Float32Array(step, offsets[1], lengths[1]);
-    this.hiddenBytes = Buffer.from(step, offsets[1]!, lengths[1]! * 4);
-    this.expertIds = new Int32Array(step, offsets[2], lengths[2]);
-    this.gateWeights = new Float32Array(step, offsets[3], lengths[3]);
-    this.outputs = new Float32Array(step, offsets[4], lengths[4]);
-    this.#failures = new Uint8Array(step, offsets[5], instances * FAILURE_TEXT_BYTES);
-    let groups = memory?.groups;
-    this.groups = allocateRowGroups(this.limits, (size) => {
-      groups ??= new SharedArrayBuffer(size);
-      return groups;
-    });
-    this.memory = { step, groups: groups! };
+    return words.map((length) => length * 4);
+  }
+
+  /** Bytes of a lane. */
+  static bytes(options: LaneOptions): number {
+    return Lane.#partBytes(options).reduce((sum, bytes) => sum + onLines(bytes), 0);
   }
 
   get layer(): number {

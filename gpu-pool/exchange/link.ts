@@ -141,9 +141,12 @@ export class PeerLostError extends ExchangeError {
   override readonly name = 'PeerLostError';
   /** What was lost, and how that was noticed. */
   readonly what: string;
-  constructor(host: string, what: string) {
+  /** Who is lost for certain: the host, or one of its instances by its number. Null where only the way to it may be. */
+  readonly lost: 'host' | number | null;
+  constructor(host: string, what: string, lost: PeerLostError['lost'] = null) {
     super(host, `Expert host ${host} is lost: ${what}.`);
     this.what = what;
+    this.lost = lost;
   }
 }
 
@@ -159,16 +162,33 @@ export class AnswerOverdueError extends ExchangeError {
 
 export class StalePlacementError extends ExchangeError {
   override readonly name = 'StalePlacementError';
+  readonly sentVersion: number;
   readonly heldVersion: number;
   constructor(host: string, sentVersion: number, heldVersion: number) {
     super(
       host,
       `Expert host ${host} holds placement version ${heldVersion}, the layer step was made under ${sentVersion}.`,
     );
+    this.sentVersion = sentVersion;
     this.heldVersion = heldVersion;
   }
 }
 
 export class ExpertFailedError extends ExchangeError {
   override readonly name = 'ExpertFailedError';
+}
+
+/** The layer step was sent by another attention instance, which was interrupted: see `isInterruption`. */
+export class RoundInterruptedError extends ExchangeError {
+  override readonly name = 'RoundInterruptedError';
+}
+
+/** Whether the same layer step may come to a good end under another placement, or when its host has learned of this one. */
+export function isInterruption(error: unknown): error is ExchangeError {
+  return (
+    error instanceof PeerLostError ||
+    error instanceof AnswerOverdueError ||
+    error instanceof StalePlacementError ||
+    error instanceof RoundInterruptedError
+  );
 }

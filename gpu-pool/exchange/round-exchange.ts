@@ -1,8 +1,8 @@
 import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { Exchange } from './exchange.ts';
-import type { HostRound } from './host-round.ts';
-import { ExchangeError } from './link.ts';
+import { type HostRound, RoundFailure } from './host-round.ts';
+import { ExchangeError, isInterruption, RoundInterruptedError } from './link.ts';
 
 /** Rows of one attention instance in memory that all instances of its host see. */
 export class RoundRows implements LayerStep {
@@ -132,7 +132,9 @@ export class RoundExchange implements Exchange {
     try {
       return this.#round.waitForRelease();
     } catch (error) {
-      throw new ExchangeError('this host', error instanceof Error ? error.message : String(error));
+      const message = error instanceof Error ? error.message : String(error);
+      const goesOn = error instanceof RoundFailure && error.isInterruption;
+      throw new (goesOn ? RoundInterruptedError : ExchangeError)('this host', message);
     }
   }
 
@@ -144,7 +146,7 @@ export class RoundExchange implements Exchange {
       this.#scatter(participants);
       this.#round.release();
     } catch (error) {
-      this.#round.release(error instanceof Error ? error.message : String(error));
+      this.#round.release(error instanceof Error ? error.message : String(error), isInterruption(error));
       throw error;
     }
   }

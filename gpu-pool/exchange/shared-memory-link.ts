@@ -8,8 +8,8 @@ import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
 import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { AnswerWait, type AnswerWaitOptions } from './answer-wait.ts';
-import { Combiner } from './combine.ts';
-import { GroupRunner, groupsOf } from './group-runner.ts';
+import { Combiner, type KernelSum } from './combine.ts';
+import { GroupRunner, groupsOf, type PairsCompute } from './group-runner.ts';
 import { type Lane, Outcome } from './lane.ts';
 import {
   ExpertFailedError,
@@ -24,6 +24,7 @@ import {
 } from './link.ts';
 
 export interface SharedMemoryLinkOptions extends AnswerWaitOptions {
+  /** The first placement whose steps are taken, see `serve`. */
   readonly placement: Placement;
   /** Computes experts of this host on the sender's thread, which has nothing else to do meanwhile; absent where it cannot. */
   readonly assistant?: Assistant;
@@ -31,6 +32,8 @@ export interface SharedMemoryLinkOptions extends AnswerWaitOptions {
    * False leaves instances asleep whose experts the assistant computes: on a single processor, who is woken takes the sender's time.
    */
   readonly wakes?: boolean;
+  /** Sums outputs where they lie in kernel memory. */
+  readonly kernelSum?: KernelSum;
   /** Routes steps that were sent without a routing; absent where the attention side always gates. */
   readonly gate?: Gate;
 }
@@ -41,6 +44,8 @@ export interface Assistant {
   computes(layer: number): boolean;
   /** From `input` `[M, H]` to `output` `[M, H]`. */
   run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void;
+  /** The same in kernel memory. */
+  readonly runPairs?: PairsCompute;
 }
 
 /** Picks experts for the rows of a layer: from hidden `[T, H]` to ids and weights `[T, k]`. */
@@ -52,6 +57,13 @@ export type Gate = (
   gateWeights: Float32Array,
 ) => void;
 
+/** How steps of one placement version are scheduled. */
+interface Table {
+  readonly version: number;
+  readonly scheduler: Scheduler;
+  readonly indexes: readonly LayoutIndex[];
+}
+
 /**
  * Tier 1 of the exchange: the expert instances of the same process, over a lane. The sender schedules once for the host
  * and leaves the grouped rows in the lane; instances read and write in place, nothing is packed or copied.
@@ -62,10 +74,12 @@ export class SharedMemoryLink implements ExpertLink {
   readonly lane: Lane;
   readonly statistics = emptyStatistics();
   readonly #options: SharedMemoryLinkOptions;
-  readonly #scheduler: Scheduler;
+  /** One for each placement version that is served, the newest last; `MOST_SERVED_VERSIONS` of them. */
+  #tables: readonly Table[];
+  /** That of the step in the lane. */
+  #table: Table;
   readonly #groups: RowGroups;
   readonly #combiner: Combiner;
-  readonly #indexes: readonly LayoutIndex[];
   readonly #runner: GroupRunner | undefined;
   readonly #answers: AnswerWait;
   #busy = false;
@@ -76,17 +90,38 @@ export class SharedMemoryLink implements ExpertLink {
     this.host = options.host;
     this.lane = lane;
     this.#answers = new AnswerWait(options);
-    this.#scheduler = schedulerOf(placement, lane.limits);
+    this.#table = this.#makeTable(placement);
+    this.#tables = [this.#table];
     this.#groups = new RowGroups(lane.limits, lane.groups);
-    this.#combiner = new Combiner(lane.shape);
+    this.#combiner = new Combiner(lane.shape, options.kernelSum);
     const { maxRows, hiddenSize } = lane.shape;
     const { assistant } = options;
     this.#runner =
       assistant &&
-      new GroupRunner(maxRows, hiddenSize, (layer, expert, input, rows, output) =>
-        assistant.run(layer, expert, input, rows, output),
+      new GroupRunner(
+        maxRows,
+        hiddenSize,
+        (layer, expert, input, rows, output) => assistant.run(layer, expert, input, rows, output),
+        assistant.runPairs?.bind(assistant),
       );
-    this.#indexes = placement.layers.map((layout) => indexLayout(layout, placement.experts));
+  }
+
+  /** Takes steps of these placements, whose experts the instances hold, and of no others. */
+  serve(placements: readonly Placement[]): void {
+    this.#tables = placements
+      .toSorted((a, b) => a.version - b.version)
+      .map(
+        (placement) =>
+          this.#tables.find(({ version }) => version === placement.version) ?? this.#makeTable(placement),
+      );
+  }
+
+  #makeTable(placement: Placement): Table {
+    return {
+      version: placement.version,
+      scheduler: schedulerOf(placement, this.lane.limits),
+      indexes: placement.layers.map((layout) => indexLayout(layout, placement.experts)),
+    };
   }
 
   async exchange(step: LayerStep, output: Float32Array): Promise<void> {
@@ -132,8 +167,9 @@ export class SharedMemoryLink implements ExpertLink {
   /** Largest number of activated experts on one instance of this host in the last step. */
   get aMax(): number {
     const { first, count } = this.#asked;
+    const { load } = this.#table.scheduler;
     let largest = 0;
-    for (let i = first; i < first + count; i++) largest = Math.max(largest, this.#scheduler.load[i]!);
+    for (let i = first; i < first + count; i++) largest = Math.max(largest, load[i]!);
     return largest;
   }
 
@@ -146,14 +182,11 @@ export class SharedMemoryLink implements ExpertLink {
 
   /** Errors that leave the step under way, and the lane, as they are. */
   #refuse(step: LayerStep): void {
-    const { placement } = this.#options;
     const { maxRows } = this.lane.shape;
     if (this.#answers.closed) throw new LinkClosedError(this.host);
     if (this.#busy) throw new LinkBusyError(this.host);
     if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
-    if (step.placementVersion !== placement.version) {
-      throw new StalePlacementError(this.host, step.placementVersion, placement.version);
-    }
+    this.#choose(step.placementVersion);
     const { firstInstance, instances } = this.#options.memory;
     if (
       step.only !== ALL_INSTANCES &&
@@ -168,11 +201,18 @@ export class SharedMemoryLink implements ExpertLink {
         `Layer step without a routing: expert host ${this.host} does not gate; start it with --gate experts.`,
       );
     }
-    if (this.#indexes[step.layer] === undefined) {
-      throw new JanusError(
-        `Layer step for layer ${step.layer}: the placement has ${this.#indexes.length} layers.`,
-      );
+    const { indexes } = this.#table;
+    if (indexes[step.layer] === undefined) {
+      throw new JanusError(`Layer step for layer ${step.layer}: the placement has ${indexes.length} layers.`);
     }
+  }
+
+  /** @throws StalePlacementError */
+  #choose(version: number): void {
+    if (this.#table.version === version && this.#tables.includes(this.#table)) return;
+    const table = this.#tables.find((held) => held.version === version);
+    if (table === undefined) throw new StalePlacementError(this.host, version, this.#tables.at(-1)!.version);
+    this.#table = table;
   }
 
   /** Puts the step into the lane, unless it was made there, and schedules it. */
@@ -195,8 +235,9 @@ export class SharedMemoryLink implements ExpertLink {
       this.#options.gate?.(lane.layer, lane.hidden, lane.rows, lane.expertIds, lane.gateWeights);
     }
     const topK = lane.shape.expertsPerToken;
-    this.#scheduler.schedule(this.#indexes[lane.layer]!, lane.expertIds, lane.rows, topK);
-    const { instanceOf, instanceOfPair } = this.#scheduler;
+    const { scheduler, indexes } = this.#table;
+    scheduler.schedule(indexes[lane.layer]!, lane.expertIds, lane.rows, topK);
+    const { instanceOf, instanceOfPair } = scheduler;
     this.#groups.group(lane.expertIds, instanceOf, lane.rows, topK, instanceOfPair);
   }
 
@@ -220,7 +261,7 @@ export class SharedMemoryLink implements ExpertLink {
     for (let index = 0; index < memory.instances; index++) {
       const instance = memory.firstInstance + index;
       if (this.#isNeeded(index) && !memory.isAlive(instance)) {
-        throw new PeerLostError(this.host, `expert instance ${instance} has ended`);
+        throw new PeerLostError(this.host, `expert instance ${instance} has ended`, instance);
       }
     }
     const rings = this.#options.wakes !== false || !this.#options.assistant?.computes(lane.layer);
@@ -237,7 +278,7 @@ export class SharedMemoryLink implements ExpertLink {
   #isNeeded(index: number): boolean {
     const instance = this.#options.memory.firstInstance + index;
     const { only } = this.lane;
-    return (only === ALL_INSTANCES || only === instance) && this.#scheduler.load[instance]! > 0;
+    return (only === ALL_INSTANCES || only === instance) && this.#table.scheduler.load[instance]! > 0;
   }
 
   #checkOutcomes(): void {

@@ -127,7 +127,7 @@ export class SocketLink implements ExpertLink {
       } catch (error) {
         if (!(error instanceof BrokenConnection)) throw error;
         if (this.#closed) throw new LinkClosedError(this.host);
-        if (send === SEND_LIMIT) throw new PeerLostError(this.host, error.message);
+        if (send === SEND_LIMIT) throw new PeerLostError(this.host, error.message, 'host');
       }
     }
   }

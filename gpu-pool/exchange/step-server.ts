@@ -1,5 +1,6 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import {
+  ALL_INSTANCES,
   answerBytes,
   checkHeader,
   encodeText,
@@ -23,7 +24,7 @@ export interface StepServerOptions {
   readonly shape: LayerStepShape;
   /** One per lane: as many steps are computed at the same time. */
   readonly instances: readonly InstanceLink[];
-  /** Version of the placement that this host holds. */
+  /** Version of the placement that this host serves first, see `StepServer.serveVersions`. */
   readonly placementVersion: number;
 }
 
@@ -43,12 +44,20 @@ export class StepServer {
   readonly #waiting: ((station: Station) => void)[] = [];
   readonly #whenFree: (() => void)[] = [];
   readonly #stations: readonly Station[];
+  readonly #versions: ServedVersions;
   /** Frames that were no frames of this protocol. */
   unreadable = 0;
 
   constructor(options: StepServerOptions) {
-    this.#stations = options.instances.map((instances) => new Station(options, instances));
+    this.#versions = { all: [options.placementVersion], newest: options.placementVersion };
+    this.#stations = options.instances.map((instances) => new Station(options, instances, this.#versions));
     this.#free = [...this.#stations];
+  }
+
+  /** Serves steps of these placement versions, and answers others as stale. */
+  serveVersions(versions: readonly number[]): void {
+    this.#versions.all = versions;
+    this.#versions.newest = Math.max(...versions);
   }
 
   /** Resolves when everything that was served by now is answered. */
@@ -80,10 +89,17 @@ export class StepServer {
   }
 }
 
+/** Placement versions whose steps a host serves. */
+interface ServedVersions {
+  all: readonly number[];
+  newest: number;
+}
+
 /** One lane with the memory for its answer. */
 class Station {
   readonly #options: StepServerOptions;
   readonly #instances: InstanceLink;
+  readonly #versions: ServedVersions;
   /** The largest answer; `#output` `[maxRows, H]` is its body, so that the sum is made where it is sent from. */
   readonly #answer: Buffer;
   readonly #output: Float32Array;
@@ -91,9 +107,10 @@ class Station {
   /** Pending while the last reply holds its memory. */
   #replying: Promise<void> = Promise.resolve();
 
-  constructor(options: StepServerOptions, instances: InstanceLink) {
+  constructor(options: StepServerOptions, instances: InstanceLink, versions: ServedVersions) {
     const { shape } = options;
     this.#options = options;
+    this.#versions = versions;
     this.#instances = instances;
     this.#answer = Buffer.from(new ArrayBuffer(answerBytes(shape.maxRows, shape)));
     this.#output = new Float32Array(
@@ -126,15 +143,16 @@ class Station {
 
   /** Leaves the host's share of the MoE output in `#output`; returns the time of the weighted sum in microseconds. */
   async #compute(frame: Buffer, header: FrameHeader): Promise<number> {
-    const { host, shape, placementVersion } = this.#options;
+    const { host, shape } = this.#options;
+    const { all, newest } = this.#versions;
     checkHeader(frame, header, shape);
     if (header.kind !== FrameKind.dispatch && header.kind !== FrameKind.activations) {
       throw new JanusError(
         `Exchange frame of kind ${header.kind} came to an expert host, which takes layer steps only.`,
       );
     }
-    if (header.placementVersion !== placementVersion) {
-      throw new StalePlacementError(host, header.placementVersion, placementVersion);
+    if (!all.includes(header.placementVersion)) {
+      throw new StalePlacementError(host, header.placementVersion, newest);
     }
     const { lane: step, statistics } = this.#instances;
     step.rows = header.rows;
@@ -155,7 +173,8 @@ class Station {
     const text = encodeText(lost ? error.what : error instanceof Error ? error.message : String(error));
     const frame = Buffer.alloc(FRAME_HEADER_BYTES + text.byteLength);
     frame.set(text, FRAME_HEADER_BYTES);
-    this.#send(request, kind, frame, 0, reply, stale ? error.heldVersion : undefined);
+    const only = lost && typeof error.lost === 'number' ? error.lost : ALL_INSTANCES;
+    this.#send({ ...request, only }, kind, frame, 0, reply, stale ? error.heldVersion : undefined);
   }
 
   #send(
@@ -167,7 +186,7 @@ class Station {
     heldVersion?: number,
   ): void {
     const { hostIndex } = this.#options;
-    const placementVersion = heldVersion ?? this.#options.placementVersion;
+    const placementVersion = heldVersion ?? this.#versions.newest;
     const { aMax } = this.#instances;
     writeHeader(frame, { ...request, kind, combineUs, placementVersion, hostIndex, aMax });
     this.#replying = reply(request, frame);

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ReplicaMove } from '../../shared/placement/placement-moves.ts';
 import type { ExpertInstanceRecord, InstanceState } from '../../shared/protocol/member.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { HostMemory } from '../exchange/host-memory.ts';
@@ -8,6 +9,7 @@ import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.t
 import type { ModelSource } from '../runtime/model-source.ts';
 import { keepTelemetryOff } from '../runtime/telemetry.ts';
 import { WORKER_LIMITS } from '../runtime/worker-limits.ts';
+import type { LoadOrder } from './replica-loader.ts';
 
 /** What the thread of an expert instance is started with. */
 export interface ExpertWorkerData {
@@ -17,7 +19,6 @@ export interface ExpertWorkerData {
   readonly instance: number;
   /** Per layer the experts to load. */
   readonly experts: readonly (readonly number[])[];
-  readonly placementVersion: number;
   /** Absent where ONNX Runtime computes everything. */
   readonly kernels?: KernelSource;
   /** Absent where nobody of this host asks for help. */
@@ -26,7 +27,32 @@ export interface ExpertWorkerData {
 
 export type ExpertWorkerMessage =
   | { readonly kind: 'ready'; readonly loadedBytes: number; readonly loadMs: number }
-  | { readonly kind: 'failed'; readonly message: string };
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'loaded'; readonly layer: number; readonly expert: number }
+  | {
+      readonly kind: 'not-loaded';
+      readonly layer: number;
+      readonly expert: number;
+      readonly message: string;
+    };
+
+export type ExpertCommand =
+  | { readonly kind: 'load'; readonly orders: readonly LoadOrder[]; readonly urgent: boolean }
+  | { readonly kind: 'drop'; readonly experts: readonly ExpertOfLayer[] }
+  | { readonly kind: 'stop' };
+
+export interface ExpertOfLayer {
+  readonly layer: number;
+  readonly expert: number;
+}
+
+/** What an instance tells of itself after it has started. */
+export interface ExpertEvents {
+  /** Its thread ended without having been stopped. */
+  readonly lost: (instance: number, reason: string) => void;
+  /** It has loaded an expert that it was told to; with a reason, it could not. */
+  readonly loaded: (replica: ReplicaMove, failure?: string) => void;
+}
 
 /** Time for an instance to leave its loop after it was told to stop, before its thread is ended. */
 const STOP_LIMIT_MS = 2_000;
@@ -43,13 +69,12 @@ export class ExpertInstance {
   readonly #worker: Worker;
   readonly #ended: Promise<void>;
 
-  /** @param onLost called when the thread ends without having been stopped */
   constructor(
     id: number,
     placement: Placement,
     model: ModelSource,
     shared: SharedExchange,
-    onLost: (instance: number, reason: string) => void,
+    events: ExpertEvents,
     kernels?: { readonly source: KernelSource; readonly team: TeamSource },
   ) {
     this.id = id;
@@ -61,7 +86,6 @@ export class ExpertInstance {
       shared,
       instance: id,
       experts: placement.layers.map((layout) => layout.slots[id]!),
-      placementVersion: placement.version,
       ...(kernels && { kernels: kernels.source, team: kernels.team }),
     };
     keepTelemetryOff();
@@ -77,6 +101,11 @@ export class ExpertInstance {
       };
       this.#worker.on('message', (message: ExpertWorkerMessage) => {
         if (message.kind === 'failed') return fail(message.message);
+        if (message.kind === 'loaded' || message.kind === 'not-loaded') {
+          const { layer, expert } = message;
+          const failure = message.kind === 'loaded' ? undefined : message.message;
+          return events.loaded({ layer, instance: id, expert }, failure);
+        }
         this.state = 'ready';
         resolve();
       });
@@ -86,8 +115,9 @@ export class ExpertInstance {
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         this.#release();
-        if (this.state === 'ready') onLost(id, reason);
+        const isLost = this.state === 'ready';
         this.state = 'gone';
+        if (isLost) events.lost(id, reason);
         resolve();
       });
     });
@@ -103,12 +133,26 @@ export class ExpertInstance {
     for (let lane = 0; lane < this.#shared.lanes.length; lane++) openLane(this.#shared, lane).wakeSender();
   }
 
+  /** Loads experts beside those that it holds; each is told by `ExpertEvents`. @param urgent see `ReplicaLoader.add` */
+  load(orders: readonly LoadOrder[], urgent: boolean): void {
+    this.#tell({ kind: 'load', orders, urgent });
+  }
+
+  /** Drops experts that no layer step asks for any more. */
+  drop(experts: readonly ExpertOfLayer[]): void {
+    this.#tell({ kind: 'drop', experts });
+  }
+
+  #tell(command: ExpertCommand): void {
+    this.#worker.postMessage(command);
+    this.#memory.ring(this.id);
+  }
+
   /** Stops the instance after the layer step it is at. */
   async stop(): Promise<void> {
     if (this.state === 'gone') return;
     this.state = 'draining';
-    this.#worker.postMessage('stop');
-    this.#memory.ring(this.id);
+    this.#tell({ kind: 'stop' });
     const timer = setTimeout(() => void this.#worker.terminate(), STOP_LIMIT_MS);
     await this.#ended;
     clearTimeout(timer);

@@ -1,16 +1,14 @@
 import type { Redis } from 'ioredis';
 import type { GatePlacement } from '../../shared/model/config.ts';
 import type { TraceShape } from '../../shared/placement/trace.ts';
-import type {
-  AttentionInstanceRecord,
-  ExchangeRecord,
-  RegimeRecord,
-  TrafficRecord,
-} from '../../shared/protocol/member.ts';
-import { AttentionInstance } from '../attention/attention-instance.ts';
+import type { AttentionInstanceRecord, ExchangeRecord, TrafficRecord } from '../../shared/protocol/member.ts';
+import type { Tracer } from '../../shared/tracing/tracer.ts';
+import { AttentionInstance, type Interrupted } from '../attention/attention-instance.ts';
+import { SequenceTraces } from '../attention/sequence-traces.ts';
 import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-sampler.ts';
 import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
 import type { ExchangeStatistics } from '../exchange/exchange.ts';
+import { sumRegimes } from '../exchange/switchable-exchange.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import type { KernelPlan } from './kernel-plan.ts';
 import { RequestConsumer } from './request-consumer.ts';
@@ -30,7 +28,10 @@ export interface AttentionPoolOptions {
   readonly experts: (index: number) => ExpertSource;
   /** Null where ONNX Runtime computes everything. */
   readonly kernels: KernelPlan | null;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   readonly onLost: (instance: string, index: number, reason: string) => void;
+  readonly onInterrupted?: (interrupted: Interrupted) => void;
 }
 
 /** Time that a draining pool lets its sequences finish. */
@@ -56,7 +57,7 @@ export class AttentionPool {
    * @throws JanusError when an instance cannot load its model; then none is left running
    */
   static async start(options: AttentionPoolOptions): Promise<AttentionPool> {
-    const { host, model, limits, redis } = options;
+    const { host, model, limits, redis, tracer } = options;
     const writer = new TokenStreamWriter(redis);
     const instances = Array.from({ length: options.instances }, (_, index) => {
       const experts = options.experts(index);
@@ -68,6 +69,8 @@ export class AttentionPool {
         data,
         (events) => writer.write(events),
         (id, reason) => options.onLost(id, index, reason),
+        tracer && new SequenceTraces(tracer, data.id),
+        options.onInterrupted,
       );
     });
     const pool = new AttentionPool(options, instances);
@@ -96,6 +99,17 @@ export class AttentionPool {
       model: model.name,
       windows: () => this.instances.map((instance) => [instance.id, instance.trace] as const),
     });
+  }
+
+  /** Lets the instances go on under another placement, each after the step it is at. */
+  place(experts: (index: number) => Extract<ExpertSource, { kind: 'remote' }>): void {
+    for (const [index, instance] of this.instances.entries()) instance.place(experts(index));
+  }
+
+  /** The oldest placement version under which an instance that lives sends its steps; null where none does. */
+  get placementVersion(): number | null {
+    const living = this.instances.filter(({ state }) => state !== 'gone');
+    return living.length === 0 ? null : Math.min(...living.map((instance) => instance.placementVersion));
   }
 
   records(): AttentionInstanceRecord[] {
@@ -136,7 +150,7 @@ export class AttentionPool {
     return {
       layerSteps,
       meanAMax: layerSteps === 0 ? 0 : totalAMax / layerSteps,
-      regimes: mergeRegimes(counters.flatMap(({ regimes }) => regimes)),
+      regimes: sumRegimes(counters.flatMap(({ regimes }) => regimes)),
     };
   }
 
@@ -151,21 +165,4 @@ export class AttentionPool {
     await Promise.all(this.instances.map((instance) => instance.stop()));
     await this.#consumer?.close();
   }
-}
-
-/** One record per regime, its means over the layer steps of all. */
-function mergeRegimes(records: readonly RegimeRecord[]): RegimeRecord[] {
-  return [...Map.groupBy(records, ({ regime }) => regime)].map(([regime, of]) => {
-    const layerSteps = of.reduce((sum, record) => sum + record.layerSteps, 0);
-    const mean = (value: (record: RegimeRecord) => number): number =>
-      layerSteps === 0
-        ? 0
-        : of.reduce((sum, record) => sum + value(record) * record.layerSteps, 0) / layerSteps;
-    return {
-      regime,
-      layerSteps,
-      meanPredictedUs: mean((record) => record.meanPredictedUs),
-      meanMeasuredUs: mean((record) => record.meanMeasuredUs),
-    };
-  });
 }

@@ -1,61 +1,181 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import type { ReplicaMove } from '../../shared/placement/placement-moves.ts';
 import type { ExpertInstanceRecord } from '../../shared/protocol/member.ts';
+import {
+  ReplicaSet,
+  replicasOf,
+  replicasToDrop,
+  replicasToLoad,
+} from '../../shared/replacement/replica-set.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { LaneOptions } from '../exchange/lane.ts';
-import { allocateSharedExchange, type SharedExchange } from '../exchange/lane-memory.ts';
+import { allocateSharedExchange, openHostMemory, type SharedExchange } from '../exchange/lane-memory.ts';
 import { ExpertInstance } from '../experts/expert-instance.ts';
+import type { LoadOrder } from '../experts/replica-loader.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import type { ExpertRoom } from './expert-room.ts';
 import type { KernelPlan } from './kernel-plan.ts';
 
-/** The expert instances of one host under one placement, and the memory through which they are reached. */
+export interface ExpertPoolOptions {
+  readonly host: string;
+  /** That which the instances load first. */
+  readonly placement: Placement;
+  readonly model: ModelSource;
+  readonly shape: LaneOptions['shape'];
+  /** Number of lanes: attention instances of this host, and endpoints of remote links. */
+  readonly lanes: number;
+  /** Expert instances of all hosts that lanes are sized for. */
+  readonly placedInstances: number;
+  /** Null where ONNX Runtime computes everything. */
+  readonly kernels: KernelPlan | null;
+  /** Told of an instance whose thread has ended, and of an expert that could not be loaded. */
+  readonly log: (message: string) => void;
+  /** Called when an instance has loaded an expert, or has ended. */
+  readonly changed?: () => void;
+}
+
+/** The expert instances of one host, what they hold, and the memory through which they are reached. */
 export class ExpertPool {
   readonly shared: SharedExchange;
   readonly instances: readonly ExpertInstance[];
+  readonly #options: ExpertPoolOptions;
+  readonly #model: { readonly layers: number; readonly experts: number };
+  readonly #held: ReplicaSet;
+  /** Told to be loaded, and not held yet. */
+  readonly #ordered: ReplicaSet;
+  /** Replicas that were loaded since the start. */
+  loaded = 0;
 
-  private constructor(shared: SharedExchange, instances: readonly ExpertInstance[]) {
-    this.shared = shared;
-    this.instances = instances;
-  }
-
-  /**
-   * Starts the instances that `placement` gives to `host` and loads their experts.
-   *
-   * @param kernels null where ONNX Runtime computes everything
-   * @param senders number of lanes: attention instances of this host, and endpoints of remote links
-   * @throws JanusError when an instance cannot load its experts; then none is left running
-   */
-  static async start(
-    host: string,
-    placement: Placement,
-    model: ModelSource,
-    shape: LaneOptions['shape'],
-    senders: number,
-    onLost: (instance: number, reason: string) => void,
-    kernels: KernelPlan | null = null,
-  ): Promise<ExpertPool> {
+  private constructor(options: ExpertPoolOptions) {
+    const { host, placement, shape, lanes, placedInstances, model, kernels } = options;
+    this.#options = options;
+    this.#model = { layers: placement.layers.length, experts: placement.experts };
+    this.#held = new ReplicaSet(this.#model);
+    this.#ordered = new ReplicaSet(this.#model);
+    for (const replica of replicasOf(placement, host)) this.#held.add(replica);
     const ids = placement.instances
       .filter((instance) => instance.host === host)
       .map((instance) => instance.id);
     if (ids.length === 0)
       throw new JanusError(`Placement version ${placement.version} gives no instance to ${host}.`);
-    const laneOptions = {
-      shape,
-      instances: ids.length,
-      placedInstances: placement.instances.length,
-      experts: placement.experts,
+    const laneOptions = { shape, instances: ids.length, placedInstances, experts: placement.experts };
+    this.shared = allocateSharedExchange(host, ids[0]!, laneOptions, lanes, kernels?.lanes);
+    this.serveVersions([placement.version]);
+    const events = {
+      lost: (instance: number, reason: string) => this.#lose(instance, reason),
+      loaded: (replica: ReplicaMove, failure?: string) => this.#take(replica, failure),
     };
-    const shared = allocateSharedExchange(host, ids[0]!, laneOptions, senders);
-    const instances = ids.map(
-      (id, index) => new ExpertInstance(id, placement, model, shared, onLost, kernels?.expert(index)),
+    this.instances = ids.map(
+      (id, index) => new ExpertInstance(id, placement, model, this.shared, events, kernels?.expert(index)),
     );
-    const pool = new ExpertPool(shared, instances);
-    const loaded = await Promise.allSettled(instances.map((instance) => instance.ready));
+  }
+
+  /**
+   * Starts the instances that a placement gives to the host and loads their experts.
+   *
+   * @throws JanusError when an instance cannot load its experts; then none is left running
+   */
+  static async start(options: ExpertPoolOptions): Promise<ExpertPool> {
+    const pool = new ExpertPool(options);
+    const loaded = await Promise.allSettled(pool.instances.map((instance) => instance.ready));
     const failed = loaded.find((result) => result.status === 'rejected');
     if (failed) {
       await pool.stop();
       throw failed.reason;
     }
     return pool;
+  }
+
+  /** Replicas per layer that each instance can hold beyond its slots: as many again, where kernel memory is not the bound. */
+  get spareSlots(): number {
+    const { kernels, placement } = this.#options;
+    const isBound = placement.layers.some((_, layer) => kernels?.room.holds(layer));
+    if (!isBound) return placement.capacity;
+    return Math.floor(kernels!.room.spareExperts / this.instances.length);
+  }
+
+  /** Says to the instances which placement versions they serve. */
+  serveVersions(versions: readonly number[]): void {
+    openHostMemory(this.shared).serveVersions(Math.min(...versions), Math.max(...versions));
+  }
+
+  /**
+   * Orders what the host lacks for `placement`; returns whether it holds everything.
+   *
+   * @param urgent true where nobody is served until it does
+   */
+  prepare(placement: Placement, urgent: boolean): boolean {
+    const lacking = replicasToLoad(this.#held, placement, this.#options.host);
+    const orders = new Map<number, LoadOrder[]>();
+    for (const replica of lacking) {
+      const order = this.#ordered.has(replica) ? undefined : this.#orderOf(replica);
+      if (order === undefined) continue;
+      this.#ordered.add(replica);
+      const { instance } = replica;
+      orders.set(instance, [...(orders.get(instance) ?? []), order]);
+    }
+    for (const instance of this.instances) {
+      const own = orders.get(instance.id);
+      if (own !== undefined) instance.load(own, urgent);
+    }
+    return lacking.length === 0;
+  }
+
+  /** Drops what none of the placements in use gives to the host. */
+  keepOnly(inUse: readonly Placement[]): void {
+    const drops = replicasToDrop(this.#held, inUse, this.#options.host, this.#model);
+    for (const [id, experts] of Map.groupBy(drops, ({ instance }) => instance)) {
+      this.instances.find((instance) => instance.id === id)!.drop(experts);
+    }
+    for (const replica of drops) {
+      this.#held.delete(replica);
+      if (this.#room(replica.layer) !== undefined && !this.#isKnown(replica)) {
+        this.#room(replica.layer)!.give(replica.layer, replica.expert);
+      }
+    }
+  }
+
+  /** How an instance is to load a replica; undefined while it cannot be. */
+  #orderOf({ layer, expert }: ReplicaMove): LoadOrder | undefined {
+    const room = this.#room(layer);
+    if (room === undefined) return { layer, expert, isThere: false };
+    if (this.#anywhere(this.#held, layer, expert)) return { layer, expert, isThere: true };
+    // Another instance is about to load it to the same place.
+    if (this.#anywhere(this.#ordered, layer, expert)) return undefined;
+    return room.take(layer, expert) ? { layer, expert, isThere: false } : undefined;
+  }
+
+  #room(layer: number): ExpertRoom | undefined {
+    const room = this.#options.kernels?.room;
+    return room?.holds(layer) ? room : undefined;
+  }
+
+  #isKnown({ layer, expert }: ReplicaMove): boolean {
+    return this.#anywhere(this.#held, layer, expert) || this.#anywhere(this.#ordered, layer, expert);
+  }
+
+  #anywhere(set: ReplicaSet, layer: number, expert: number): boolean {
+    return this.instances.some(({ id }) => set.has({ layer, instance: id, expert }));
+  }
+
+  #take(replica: ReplicaMove, failure: string | undefined): void {
+    this.#ordered.delete(replica);
+    if (failure === undefined) {
+      this.#held.add(replica);
+      this.loaded++;
+    } else {
+      const { layer, expert, instance } = replica;
+      this.#options.log(
+        `expert instance ${instance} could not load expert ${expert} of layer ${layer}: ${failure}`,
+      );
+      if (this.#room(layer) !== undefined && !this.#isKnown(replica)) this.#room(layer)!.give(layer, expert);
+    }
+    this.#options.changed?.();
+  }
+
+  #lose(instance: number, reason: string): void {
+    this.#options.log(`expert instance ${instance} ended unexpectedly: ${reason}`);
+    this.#options.changed?.();
   }
 
   records(): ExpertInstanceRecord[] {

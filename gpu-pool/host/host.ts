@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import type { ModelConfig } from '../../shared/model/config.ts';
-import type { ExchangeAddress, HostRecord } from '../../shared/protocol/member.ts';
+import type { ExchangeAddress, HostPlacementRecord, HostRecord } from '../../shared/protocol/member.ts';
 import type { InstanceChoice } from '../../shared/sizing/choose-instances.ts';
+import type { Tracer } from '../../shared/tracing/tracer.ts';
 import { verifyModel } from '../runtime/verify-model.ts';
 import type { WeightFormats } from '../runtime/weights.ts';
 import type { AttentionPool } from './attention-pool.ts';
@@ -16,6 +17,8 @@ import { type HostSize, sizeHost } from './size-host.ts';
 export interface HostEvents {
   /** One line for whoever watches: state changes and losses. */
   readonly log: (message: string) => void;
+  /** Told of sequences that are traced. Default: nothing is. */
+  readonly tracer?: Tracer | null;
 }
 
 /**
@@ -30,10 +33,14 @@ export class Host {
   readonly formats: WeightFormats;
   readonly redis: Redis;
   readonly log: (message: string) => void;
+  /** Null where nothing is traced. */
+  readonly tracer: Tracer | null;
   attention: AttentionPool | undefined;
   experts: ExpertPool | undefined;
   /** Where it takes layer steps, while it does. */
   address: ExchangeAddress | null = null;
+  /** Where it stands between placements, once it serves under one. */
+  placement: (() => HostPlacementRecord) | undefined;
   /** Why it has as many instances as it has; null where its role leaves nothing to choose. */
   readonly #sizing: InstanceChoice | null;
   readonly #startedAtMs = Date.now();
@@ -47,6 +54,7 @@ export class Host {
     this.config = config;
     this.formats = formats;
     this.log = events.log;
+    this.tracer = events.tracer ?? null;
     this.redis = new Redis(size.options.redisUrl, { maxRetriesPerRequest: null });
     // ioredis reconnects by itself; without a listener a broken connection would end the process.
     this.redis.on('error', (error) => this.log(`Redis: ${error.message}`));
@@ -100,6 +108,7 @@ export class Host {
       traffic: this.attention?.traffic() ?? [],
       exchange: this.attention?.exchange() ?? null,
       address: this.address,
+      ...(this.placement && { placement: this.placement() }),
       sizing: this.#sizing,
     };
   }

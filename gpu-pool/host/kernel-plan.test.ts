@@ -25,6 +25,8 @@ const demand: KernelDemand = {
   expertRows: 8,
   attentionRows: 8,
   slots: 2,
+  lanes: 1,
+  laneBytes: 4_096,
 };
 
 test('gives every expert, thread and attention instance a place of its own', () => {
@@ -38,8 +40,10 @@ test('gives every expert, thread and attention instance a place of its own', () 
     ...placed,
     source.scratch,
     ...attention.map((each) => each.source.scratch),
+    ...plan.lanes.map(({ offset }) => offset),
     ...attention.flatMap(({ computes }) => [computes!.offset, computes!.cacheOffset]),
   ];
+  expect(plan.lanes).toHaveLength(1);
   expect(new Set(starts).size).toBe(starts.length);
   const ends = attention.map(({ computes }) => computes!.cacheOffset + computes!.cacheBytes);
   expect(Math.max(...ends)).toBeLessThanOrEqual(source.memory.buffer.byteLength);

@@ -4,6 +4,7 @@ import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { fullCacheBytes } from '../attention/cache-size.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
+import { Lane, type LaneMemory } from '../exchange/lane.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
 import { compileKernels, loadKernels } from '../kernels/kernels.ts';
 import { type AttentionSizes, layOutAttention } from '../runtime/kernel/attention-layout.ts';
@@ -19,6 +20,7 @@ import { Region } from '../runtime/kernel/region.ts';
 import type { MatrixFormat } from '../runtime/matrix.ts';
 import { expertFormat, type WeightFormats } from '../runtime/weights.ts';
 import { TeamBoard } from '../team/team-board.ts';
+import { ExpertRoom } from './expert-room.ts';
 import type { HostOptions, KernelChoice } from './host-options.ts';
 import {
   attentionSizes,
@@ -35,6 +37,10 @@ export interface HostKernels {
   readonly placement?: Placement;
   readonly expertRows: number;
   readonly attentionInstances?: number;
+  /** Expert instances of all hosts that lanes are sized for. */
+  readonly placedInstances?: number;
+  /** Senders of layer steps to these experts, each of which has a lane. Default: none. */
+  readonly lanes?: number;
 }
 
 /** What is asked of a host. */
@@ -48,9 +54,11 @@ export interface PlannedHost {
 /** Plans the kernel memory of a host. @throws JanusError where kernels were asked for that are not possible */
 export function planHostKernels(
   { id, options, config, formats }: PlannedHost,
-  { placement, expertRows, attentionInstances = 0 }: HostKernels,
+  { placement, expertRows, attentionInstances = 0, lanes = 0, placedInstances = 1 }: HostKernels,
 ): KernelPlan | null {
   const own = placement?.instances.filter(({ host }) => host === id) ?? [];
+  // Where experts change while they serve, the next ones are loaded beside those that are to go.
+  const spareExperts = attentionInstances > 0 ? 0 : own.length * (placement?.capacity ?? 0);
   return planKernels({
     config,
     formats,
@@ -59,10 +67,18 @@ export function planHostKernels(
       ({ slots }) => new Set(own.flatMap((instance) => slots[instance.id]!)),
     ),
     expertInstances: own.length,
+    spareExperts,
     attentionInstances,
     expertRows,
     attentionRows: options.limits.tokenBudget,
     slots: options.limits.slots,
+    lanes,
+    laneBytes: Lane.bytes({
+      shape: { maxRows: expertRows, hiddenSize: config.hiddenSize, expertsPerToken: config.expertsPerToken },
+      instances: own.length,
+      placedInstances,
+      experts: config.experts,
+    }),
   });
 }
 
@@ -80,9 +96,18 @@ export interface KernelDemand {
   readonly attentionRows: number;
   /** KV slots of an attention instance. */
   readonly slots: number;
+  /** Number of lanes, and the size of each. */
+  readonly lanes: number;
+  readonly laneBytes: number;
+  /** Experts per layer for which there is to be room beside those, as far as there is memory. Default: none. */
+  readonly spareExperts?: number;
 }
 
 export interface KernelPlan {
+  /** Places of the lanes. */
+  readonly lanes: readonly LaneMemory[];
+  /** For experts that come and go. */
+  readonly room: ExpertRoom;
   /** Of the expert instance at `index` of the host. */
   expert(index: number): { readonly source: KernelSource; readonly team: TeamSource };
   /** Of the attention instance at `index`. */
@@ -122,8 +147,12 @@ function layOut(demand: KernelDemand): KernelPlan | null {
   const bytes = scratchBytes(config, demand.expertRows);
   const scratch = Array.from({ length: expertInstances + attentionInstances }, () => memory.allocate(bytes));
   const products = scratch.map(() => placeProducts(demand, memory));
+  // Before the KV caches, which take what is left.
+  const lanes = Array.from({ length: demand.lanes }, () => memory.allocate(demand.laneBytes));
   const sizes = attentionSizes(demand, reach);
   const regions = sizes === null ? [] : placeAttention(config, sizes, attentionInstances, memory);
+  const room = new ExpertRoom(experts, config.experts, expertSizes(demand, reach));
+  room.reserve(memory, demand.spareExperts ?? 0);
   const processors = availableParallelism();
   const team: TeamSource = {
     boards: regions.map(() => new TeamBoard().buffer),
@@ -140,6 +169,8 @@ function layOut(demand: KernelDemand): KernelPlan | null {
     maxRows: demand.expertRows,
   });
   return {
+    lanes: lanes.map((offset) => ({ memory: memory.memory, offset })),
+    room,
     expert: (index) => ({ source: source(index), team }),
     attention: (index) => ({
       source: source(expertInstances + index),
@@ -149,16 +180,21 @@ function layOut(demand: KernelDemand): KernelPlan | null {
   };
 }
 
+/** By layer the bytes of an expert in kernel memory; 0 where it does not lie there. */
+function expertSizes({ config, formats }: KernelDemand, reach: KernelReach): number[] {
+  return Array.from({ length: config.layers }, (_, layer) =>
+    kernelExpertBytes(config, expertFormat(formats, layer), reach),
+  );
+}
+
 /** Gives each expert of the host a place, once however many of its instances hold it. */
-function placeExperts(
-  { config, formats, experts }: KernelDemand,
-  reach: KernelReach,
-  memory: KernelMemory,
-): SharedArrayBuffer {
+function placeExperts(demand: KernelDemand, reach: KernelReach, memory: KernelMemory): SharedArrayBuffer {
+  const { config, experts } = demand;
+  const sizes = expertSizes(demand, reach);
   const buffer = new SharedArrayBuffer(4 * config.layers * config.experts);
   const offsets = new Int32Array(buffer);
   for (const [layer, held] of experts.entries()) {
-    const bytes = kernelExpertBytes(config, expertFormat(formats, layer), reach);
+    const bytes = sizes[layer]!;
     if (bytes === 0) continue;
     for (const expert of held) offsets[layer * config.experts + expert] = memory.allocate(bytes);
   }

@@ -1,12 +1,35 @@
 import type { Redis } from 'ioredis';
-import { placementKey, placementTimeKey } from '../../shared/protocol/keys.ts';
+import {
+  placementChannel,
+  placementKey,
+  placementTimeKey,
+  placementVersionKey,
+  preparedHostsKey,
+  wantedPlacementKey,
+} from '../../shared/protocol/keys.ts';
+import type { WantedPlacement } from '../../shared/replacement/transition.ts';
+import { servingHosts } from '../../shared/replacement/transition.ts';
 import { checkPlacement, type Placement } from '../../shared/scheduler/layout.ts';
 
 /**
- * Puts a placement in force if nobody did so since it was computed.
+ * Takes the next version. KEYS 1 counter, 2 placement. Returns a number over all that were taken, and over the one in force.
+ */
+const TAKE_VERSION = `
+local held = redis.call('GET', KEYS[2])
+local version = 0
+if held then version = cjson.decode(held).version end
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+if last < version then redis.call('SET', KEYS[1], string.format('%d', version)) end
+return redis.call('INCR', KEYS[1])
+`;
+
+/**
+ * Puts a placement in force if nobody did so since it was computed. One that is wanted was made from the placement that goes,
+ * and is given up.
  *
- * KEYS 1 placement, 2 time at which it was put in force. ARGV 1 new placement, 2 version that it was computed from (0: none).
- * Returns the placement in force afterwards, the new one or that of whoever was faster.
+ * KEYS 1 placement, 2 time at which it was put in force, 3 wanted placement, 4 prepared hosts. ARGV 1 new placement, 2 version
+ * that it was computed from (0: none), 3 channel, 4 its version. Returns the placement in force afterwards, the new one or that of
+ * whoever was faster.
  */
 const PUBLISH = `
 local held = redis.call('GET', KEYS[1])
@@ -16,8 +39,75 @@ if version ~= tonumber(ARGV[2]) then return held end
 redis.call('SET', KEYS[1], ARGV[1])
 local time = redis.call('TIME')
 redis.call('SET', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
+redis.call('DEL', KEYS[3], KEYS[4])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
 return ARGV[1]
 `;
+
+/**
+ * Publishes the placement that is to follow the one in force, if that is the one it was made from and none is under way.
+ *
+ * KEYS as above. ARGV 1 wanted placement, 2 version that it was made from, 3 channel, 4 its version, 5 JSON list of the hosts that
+ * have to load it. Returns 1, or 0 where nothing was changed.
+ */
+const WANT = `
+local held = redis.call('GET', KEYS[1])
+if not held or cjson.decode(held).version ~= tonumber(ARGV[2]) then return 0 end
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+local time = redis.call('TIME')
+local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[3], 'placement', ARGV[1], 'from', ARGV[2], 'version', ARGV[4], 'hosts', ARGV[5], 'at', now)
+redis.call('DEL', KEYS[4])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+`;
+
+/**
+ * Says that a host has loaded its share of the wanted placement. KEYS as above. ARGV 1 host, 2 version that it has loaded.
+ * Returns 1, or 0 where that version is not wanted. Twice changes nothing.
+ */
+const ACKNOWLEDGE = `
+if redis.call('HGET', KEYS[3], 'version') ~= ARGV[2] then return 0 end
+redis.call('SADD', KEYS[4], ARGV[1])
+return 1
+`;
+
+/**
+ * Puts the wanted placement in force if it was made from the one in force and all of its hosts have acknowledged it. Anybody
+ * may try, at any time. KEYS as above. ARGV 1 version, 2 channel. Returns 1 where that version is in force afterwards, else 0.
+ */
+const FLIP = `
+local held = redis.call('GET', KEYS[1])
+if not held then return 0 end
+local version = cjson.decode(held).version
+if version == tonumber(ARGV[1]) then return 1 end
+local wanted = redis.call('HMGET', KEYS[3], 'version', 'from', 'hosts', 'placement')
+if wanted[1] ~= ARGV[1] or tonumber(wanted[2]) ~= version then return 0 end
+for _, host in ipairs(cjson.decode(wanted[3])) do
+  if redis.call('SISMEMBER', KEYS[4], host) == 0 then return 0 end
+end
+redis.call('SET', KEYS[1], wanted[4])
+local time = redis.call('TIME')
+redis.call('SET', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
+redis.call('DEL', KEYS[3], KEYS[4])
+redis.call('PUBLISH', ARGV[2], ARGV[1])
+return 1
+`;
+
+/** Gives a wanted placement up. KEYS as above. ARGV 1 version, 2 channel. Returns 1, or 0 where that version is not wanted. */
+const ABANDON = `
+if redis.call('HGET', KEYS[3], 'version') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[3], KEYS[4])
+redis.call('PUBLISH', ARGV[2], ARGV[1])
+return 1
+`;
+
+const keysOf = (model: string): string[] => [
+  placementKey(model),
+  placementTimeKey(model),
+  wantedPlacementKey(model),
+  preparedHostsKey(model),
+];
 
 /** The placement in force, or `null` when none was ever published. @throws JanusError when it is not valid */
 export async function readPlacement(redis: Redis, model: string): Promise<Placement | null> {
@@ -28,11 +118,66 @@ export async function readPlacement(redis: Redis, model: string): Promise<Placem
   return placement;
 }
 
+/** The placement that is to follow the one in force; null where none is under way. @throws JanusError when it is not valid */
+export async function readWanted(redis: Redis, model: string): Promise<WantedPlacement | null> {
+  const { placement: stored, from, hosts, at } = await redis.hgetall(wantedPlacementKey(model));
+  if (stored === undefined) return null;
+  const placement = JSON.parse(stored) as Placement;
+  checkPlacement(placement);
+  return { placement, from: Number(from), hosts: JSON.parse(hosts!), publishedAtMs: Number(at) };
+}
+
+/** A version for a placement that is about to be published: over that in force, and never given before. */
+export async function takeVersion(redis: Redis, model: string): Promise<number> {
+  return (await redis.eval(TAKE_VERSION, 2, placementVersionKey(model), placementKey(model))) as number;
+}
+
 /** Publishes `placement` as the successor of version `from`; returns the placement that is in force then. */
 export async function publishPlacement(redis: Redis, placement: Placement, from: number): Promise<Placement> {
-  const { model } = placement;
-  const keys = [placementKey(model), placementTimeKey(model)];
+  const { model, version } = placement;
+  const keys = keysOf(model);
+  const channel = placementChannel(model);
   return JSON.parse(
-    (await redis.eval(PUBLISH, keys.length, ...keys, JSON.stringify(placement), from)) as string,
+    (await redis.eval(
+      PUBLISH,
+      keys.length,
+      ...keys,
+      JSON.stringify(placement),
+      from,
+      channel,
+      version,
+    )) as string,
   ) as Placement;
+}
+
+/** Publishes `placement` as wanted after version `from`; false where another is under way, or `from` is not in force any more. */
+export async function wantPlacement(redis: Redis, placement: Placement, from: number): Promise<boolean> {
+  const { model, version } = placement;
+  const keys = keysOf(model);
+  const hosts = JSON.stringify(servingHosts(placement));
+  const args = [JSON.stringify(placement), from, placementChannel(model), version, hosts];
+  return (await redis.eval(WANT, keys.length, ...keys, ...args)) === 1;
+}
+
+/** Says that `host` holds what the wanted `version` gives it; false where that version is not wanted any more. */
+export async function acknowledgePlacement(
+  redis: Redis,
+  model: string,
+  host: string,
+  version: number,
+): Promise<boolean> {
+  const keys = keysOf(model);
+  return (await redis.eval(ACKNOWLEDGE, keys.length, ...keys, host, version)) === 1;
+}
+
+/** Puts the wanted `version` in force if all of its hosts have acknowledged it; returns whether it is in force. */
+export async function flipPlacement(redis: Redis, model: string, version: number): Promise<boolean> {
+  const keys = keysOf(model);
+  return (await redis.eval(FLIP, keys.length, ...keys, version, placementChannel(model))) === 1;
+}
+
+/** Gives the wanted `version` up; false where it is not wanted. */
+export async function abandonPlacement(redis: Redis, model: string, version: number): Promise<boolean> {
+  const keys = keysOf(model);
+  return (await redis.eval(ABANDON, keys.length, ...keys, version, placementChannel(model))) === 1;
 }

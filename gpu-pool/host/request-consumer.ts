@@ -2,8 +2,9 @@ import { type Job, Worker as QueueWorker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { cancelChannel, cancelledKey, QUEUE_PREFIX, requestQueueName } from '../../shared/protocol/keys.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
+import type { RequestFailure } from '../../shared/protocol/token-event.ts';
 import type { AttentionInstance } from '../attention/attention-instance.ts';
-import { unavailable } from '../attention/failure.ts';
+import { deadlineExceeded, unavailable } from '../attention/failure.ts';
 import type { TokenStreamWriter } from './token-stream-writer.ts';
 
 /** Cancelled request ids that are remembered between a job's arrival and its submission. */
@@ -64,13 +65,24 @@ export class RequestConsumer {
 
   async #run(job: Job<SequenceJob, SequenceOutcome>): Promise<SequenceOutcome> {
     const { redis, writer, instances } = this.#options;
-    const { requestId, choice } = job.data;
+    const { requestId, choice, deadlineAtMs = Number.POSITIVE_INFINITY } = job.data;
     const emitted = job.attemptsStarted > 1 ? await writer.emittedTokens(requestId, choice) : [];
     if ((await redis.exists(cancelledKey(requestId))) === 1 || this.#cancelled.has(requestId)) {
       return this.#endCancelled(job.data);
     }
+    if (Date.now() >= deadlineAtMs) {
+      return this.#endFailed(
+        job.data,
+        deadlineExceeded('The request waited for longer than its client allows.'),
+      );
+    }
     const ready = instances.filter((instance) => instance.state === 'ready');
-    if (ready.length === 0) return this.#endUnavailable(job.data);
+    if (ready.length === 0) {
+      return this.#endFailed(
+        job.data,
+        unavailable('No attention instance of this host is running any more; send the request again.'),
+      );
+    }
     const least = ready.reduce((best, instance) => (instance.load < best.load ? instance : best));
     return least.submit(job.data, emitted);
   }
@@ -83,10 +95,7 @@ export class RequestConsumer {
     return { state: 'cancelled', reason: 'cancelled while it was queued', ...counts };
   }
 
-  async #endUnavailable({ requestId, choice }: SequenceJob): Promise<SequenceOutcome> {
-    const error = unavailable(
-      'No attention instance of this host is running any more; send the request again.',
-    );
+  async #endFailed({ requestId, choice }: SequenceJob, error: RequestFailure): Promise<SequenceOutcome> {
     await this.#options.writer.write([[requestId, { kind: 'failed', choice, error }]]);
     return { state: 'failed', reason: error.message, promptTokens: 0, completionTokens: 0 };
   }

@@ -1,3 +1,4 @@
+import type { Interrupted } from '../attention/attention-instance.ts';
 import type { ExpertSource } from '../attention/worker-protocol.ts';
 import { AttentionPool } from './attention-pool.ts';
 import type { Host } from './host.ts';
@@ -7,12 +8,17 @@ import type { KernelPlan } from './kernel-plan.ts';
  * Starts the attention instances of `host`, and shows when they take requests.
  *
  * @param experts way to the experts of the instance at `index`
- * @param settings `onLost` is called with the index of an instance whose thread ended by itself
+ * @param settings `onLost` is called with the index of an instance whose thread ended by itself, `onInterrupted` when an instance
+ *   waits for another placement
  */
 export async function startAttentionPool(
   host: Host,
   experts: (index: number) => ExpertSource,
-  settings: { readonly onLost?: (index: number) => void; readonly kernels?: KernelPlan | null } = {},
+  settings: {
+    readonly onLost?: (index: number) => void;
+    readonly onInterrupted?: (interrupted: Interrupted) => void;
+    readonly kernels?: KernelPlan | null;
+  } = {},
 ): Promise<void> {
   const { options, config } = host;
   host.attention = await AttentionPool.start({
@@ -26,6 +32,8 @@ export async function startAttentionPool(
     traceShape: config,
     experts,
     kernels: settings.kernels ?? null,
+    tracer: host.tracer,
+    ...(settings.onInterrupted && { onInterrupted: settings.onInterrupted }),
     onLost: (id, index, reason) => {
       settings.onLost?.(index);
       host.log(`attention instance ${id} ended unexpectedly: ${reason}`);

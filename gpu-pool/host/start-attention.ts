@@ -1,43 +1,45 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { staticPlacement } from '../../shared/placement/placement.ts';
+import type { HostRecord } from '../../shared/protocol/member.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
-import type { RoundSource } from '../attention/worker-protocol.ts';
+import type { Interrupted } from '../attention/attention-instance.ts';
+import type { ExpertSource, RoundSource } from '../attention/worker-protocol.ts';
 import { allocateRound, dropFromRound } from '../exchange/host-round.ts';
 import { RoundRows } from '../exchange/round-exchange.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
 import { planHostKernels } from './kernel-plan.ts';
 import { readMembers } from './membership.ts';
-import { missingHosts, offeredCapacity, offeredInstances, placementReady } from './placement-formation.ts';
-import { publishPlacement, readPlacement } from './placement-store.ts';
+import { PlacementBell } from './placement-bell.ts';
+import { PlacementFollower } from './placement-follower.ts';
+import { formPlacement } from './placement-formation.ts';
+import { readPlacement } from './placement-store.ts';
 import { startAttentionPool } from './start-attention-pool.ts';
 
-/** Pause between two looks at the members of the pool. */
-const POLL_MS = 200;
 /** A reason to wait is told again after this many looks. */
-const POLLS_PER_LOG = 50;
+const LOOKS_PER_LOG = 50;
 
 /**
  * Starts the attention instances of a host whose experts live elsewhere: waits for the pool, makes the placement if none
- * is in force that all living hosts can serve, waits until its experts are loaded, then takes jobs. When an expert host of
- * the placement is lost, the instances stop and it starts over.
+ * is in force that all living hosts can serve, waits until its experts are loaded, then takes jobs. From then on they follow
+ * the placement in force while they serve. Only when there has been none for too long they stop, and it starts over.
  */
 export async function startAttention(host: Host): Promise<void> {
   let closed = false;
-  let running = await startUnderPlacement(host, () => closed);
+  const bell = PlacementBell.open(host.redis, host.options.model.name);
+  let follower = await startUnderPlacement(host, bell, () => closed);
   const watch = (async () => {
-    while (!closed && running !== undefined) {
-      await sleep(POLL_MS);
-      const reason = await reasonToStartOver(host, running);
-      if (reason === null || closed) continue;
-      host.log(reason);
+    while (!closed && follower !== undefined) {
+      await bell.wait();
+      if (closed || (await follower.look())) continue;
+      host.log('no placement can be served; starting over');
+      host.placement = undefined;
       await host.attention?.stop();
       host.attention = undefined;
-      running = await startUnderPlacement(host, () => closed);
+      follower = await startUnderPlacement(host, bell, () => closed);
     }
   })().catch((error) => host.log(`attention pool: ${error.message}`));
   host.onClose(async () => {
     closed = true;
+    bell.close();
     await watch;
   });
 }
@@ -51,103 +53,79 @@ function allocateHostRound({ options, config }: Host): Omit<RoundSource, 'index'
   return { memory: allocateRound(), rows };
 }
 
-/** Why the instances cannot go on under `placement`; null while they can. */
-async function reasonToStartOver(host: Host, placement: Placement): Promise<string | null> {
-  const { redis, options } = host;
-  try {
-    const missing = missingHosts(placement, await readMembers(redis, options.model.name));
-    const held = await readPlacement(redis, options.model.name);
-    if (missing.length > 0) {
-      return `expert host ${missing.join(', ')} is gone; placement version ${placement.version} cannot be served`;
-    }
-    if (held !== null && held.version !== placement.version) {
-      return `placement version ${held.version} is in force; starting over under it`;
-    }
-  } catch {
-    // Redis is away: nothing is known about anybody, so nobody is given up.
-  }
-  return null;
+type RemoteExperts = Extract<ExpertSource, { kind: 'remote' }>;
+
+/** The way of each attention instance to the experts of `placement`. */
+function waysTo(
+  { options }: Host,
+  placement: Placement,
+  members: readonly HostRecord[],
+  round: Omit<RoundSource, 'index'> | null,
+): (index: number) => RemoteExperts {
+  const addresses = Object.fromEntries(members.map((member) => [member.host, member.address]));
+  return (index) => ({
+    kind: 'remote',
+    placement,
+    redisUrl: options.redisUrl,
+    mode: options.exchange.mode,
+    node: options.exchange.node,
+    addresses,
+    round: round && { ...round, index },
+    overdueAfterMs: OVERDUE_AFTER_MS,
+  });
 }
 
-async function startUnderPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
-  const placement = await formPlacement(host, closed);
+async function startUnderPlacement(
+  host: Host,
+  bell: PlacementBell,
+  closed: () => boolean,
+): Promise<PlacementFollower | undefined> {
+  const placement = await waitForPlacement(host, bell, closed);
   if (placement === undefined) return undefined;
   const { options, config } = host;
-  const members = await readMembers(host.redis, options.model.name);
   const round = allocateHostRound(host);
-  const addresses = Object.fromEntries(members.map((member) => [member.host, member.address]));
-  await startAttentionPool(
-    host,
-    (index) => ({
-      kind: 'remote',
-      placement,
-      redisUrl: options.redisUrl,
-      mode: options.exchange.mode,
-      node: options.exchange.node,
-      addresses,
-      round: round && { ...round, index },
-      overdueAfterMs: OVERDUE_AFTER_MS,
-    }),
-    {
-      ...(round && { onLost: (index: number) => dropFromRound(round.memory, index) }),
-      kernels: planHostKernels(host, {
-        expertRows: options.limits.tokenBudget,
-        attentionInstances: options.attentionInstances,
-      }),
+  const follower = new PlacementFollower(host, placement, (next, members) => {
+    host.attention?.place(waysTo(host, next, members, round));
+  });
+  const members = await readMembers(host.redis, options.model.name);
+  await startAttentionPool(host, waysTo(host, placement, members, round), {
+    ...(round && { onLost: (index: number) => dropFromRound(round.memory, index) }),
+    onInterrupted: (interrupted: Interrupted) => {
+      follower.report(interrupted);
+      bell.ring();
     },
-  );
+    kernels: planHostKernels(host, {
+      expertRows: options.limits.tokenBudget,
+      attentionInstances: options.attentionInstances,
+    }),
+  });
+  const { version } = placement;
+  host.placement = () => ({
+    version: host.attention?.placementVersion ?? version,
+    prepared: null,
+    spareSlots: 0,
+  });
   const instances = placement.instances.length;
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${instances} expert instances`);
-  return placement;
+  return follower;
 }
 
 /** The placement in force, once its experts are all loaded; `undefined` when the host closes before. */
-async function formPlacement(host: Host, closed: () => boolean): Promise<Placement | undefined> {
+async function waitForPlacement(
+  host: Host,
+  bell: PlacementBell,
+  closed: () => boolean,
+): Promise<Placement | undefined> {
   const { redis, options, log } = host;
   const model = options.model.name;
   let told = '';
-  for (let poll = 0; !closed(); poll++) {
-    const members = await readMembers(redis, model);
-    const held = await readPlacement(redis, model);
-    const waitingFor = await (async () => {
-      if (held !== null && missingHosts(held, members).length === 0) {
-        return placementReady(held, members)
-          ? null
-          : `the experts of placement version ${held.version} to load`;
-      }
-      const instances = offeredInstances(members);
-      if (instances.length < options.poolExpertInstances) {
-        return `${options.poolExpertInstances} expert instances, ${instances.length} are there`;
-      }
-      await publishPlacement(
-        redis,
-        makePlacement(host, instances, members, held?.version ?? 0),
-        held?.version ?? 0,
-      );
-      return 'the experts of the new placement to load';
-    })();
+  for (let looks = 0; !closed(); looks++) {
+    const [members, held] = await Promise.all([readMembers(redis, model), readPlacement(redis, model)]);
+    const waitingFor = await formPlacement(host, held, members);
     if (waitingFor === null) return held!;
-    if (waitingFor !== told || poll % POLLS_PER_LOG === 0) log(`waiting for ${waitingFor}`);
+    if (waitingFor !== told || looks % LOOKS_PER_LOG === 0) log(`waiting for ${waitingFor}`);
     told = waitingFor;
-    await sleep(POLL_MS);
+    await bell.wait();
   }
   return undefined;
-}
-
-function makePlacement(
-  host: Host,
-  instances: Placement['instances'],
-  members: Awaited<ReturnType<typeof readMembers>>,
-  from: number,
-): Placement {
-  const { config, options } = host;
-  return staticPlacement({
-    version: from + 1,
-    model: options.model.name,
-    layers: config.layers,
-    experts: config.experts,
-    instances,
-    capacity: offeredCapacity(members) ?? Math.ceil(config.experts / instances.length),
-    scheduling: { scheduler: options.scheduler },
-  });
 }

@@ -4,7 +4,7 @@ import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { capacityOf, OVERDUE_AFTER_MS } from './host-options.ts';
 import { type KernelPlan, planHostKernels } from './kernel-plan.ts';
-import { publishPlacement, readPlacement } from './placement-store.ts';
+import { publishPlacement, readPlacement, takeVersion } from './placement-store.ts';
 import { startAttentionPool } from './start-attention-pool.ts';
 
 /** Starts attention and expert instances in one host, joined by shared memory, or the monolith. */
@@ -40,7 +40,7 @@ async function startPools(host: Host): Promise<void> {
   const { name: model } = options.model;
   const from = (await readPlacement(host.redis, model))?.version ?? 0;
   const placement = staticPlacement({
-    version: from + 1,
+    version: await takeVersion(host.redis, model),
     model,
     layers: config.layers,
     experts: config.experts,
@@ -52,6 +52,8 @@ async function startPools(host: Host): Promise<void> {
     placement,
     expertRows: options.limits.tokenBudget,
     attentionInstances: options.attentionInstances,
+    lanes: options.attentionInstances,
+    placedInstances: placement.instances.length,
   });
   const experts = await startExpertPool(host, placement, kernels);
   await publishPlacement(host.redis, placement, from);
@@ -72,14 +74,15 @@ async function startExpertPool(
     hiddenSize: config.hiddenSize,
     expertsPerToken: config.expertsPerToken,
   };
-  host.experts = await ExpertPool.start(
-    host.id,
+  host.experts = await ExpertPool.start({
+    host: host.id,
     placement,
-    options.model,
+    model: options.model,
     shape,
-    options.attentionInstances,
-    (instance, reason) => host.log(`expert instance ${instance} ended unexpectedly: ${reason}`),
+    lanes: options.attentionInstances,
+    placedInstances: placement.instances.length,
     kernels,
-  );
+    log: host.log,
+  });
   return host.experts;
 }

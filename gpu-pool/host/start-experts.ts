@@ -1,7 +1,8 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { MOST_PLACED_INSTANCES } from '../../shared/replacement/restoration.ts';
+import { hasSameSeat } from '../../shared/replacement/transition.ts';
 import { type Placement, placementHosts } from '../../shared/scheduler/layout.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import { RedisEndpoint } from '../exchange/redis-endpoint.ts';
@@ -14,46 +15,76 @@ import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { EXCHANGE_ROW_LIMIT, INSTANCE_OVERDUE_AFTER_MS } from './host-options.ts';
 import { planHostKernels } from './kernel-plan.ts';
-import { readPlacement } from './placement-store.ts';
-
-/** Pause between two looks at the placement. */
-const POLL_MS = 200;
+import { readMembers } from './membership.ts';
+import { PlacementBell } from './placement-bell.ts';
+import { acknowledgePlacement, flipPlacement, readPlacement, readWanted } from './placement-store.ts';
+import { ServedPlacements } from './served-placements.ts';
 
 /**
  * Starts the expert instances of a host that serves attention hosts elsewhere. What they hold is decided by the placement
- * in force; the host follows it from version to version, and offers its instances while none includes it.
+ * in force; the host follows it from version to version while it serves, and offers its instances while none includes it.
  */
 export async function startExperts(host: Host): Promise<void> {
   let closed = false;
-  let serving: { version: number; stop: () => Promise<void> } | undefined;
+  let serving: Serving | undefined;
+  const bell = PlacementBell.open(host.redis, host.options.model.name);
   const follow = (async () => {
     while (!closed) {
       try {
-        const placement = await readInForce(host);
-        if (placement !== null && placement.version !== serving?.version) {
-          await serving?.stop();
-          serving = undefined;
-          serving = { version: placement.version, stop: await servePlacement(host, placement) };
-        }
+        serving = await look(host, bell, serving);
       } catch (error) {
         // It is tried again: what failed may pass, and a pool that waits for this host must not wait for ever.
         host.log(`expert pool: ${error instanceof Error ? error.message : String(error)}`);
       }
-      await sleep(POLL_MS);
+      await bell.wait();
     }
   })();
   host.log(`${host.options.expertInstances} expert instances wait for a placement`);
   host.onClose(async () => {
     closed = true;
+    bell.close();
     await follow;
     await serving?.stop();
   });
 }
 
-/** The placement in force, or null when there is none that names this host. */
-async function readInForce(host: Host): Promise<Placement | null> {
-  const placement = await readPlacement(host.redis, host.options.model.name);
-  return placement?.instances.some((instance) => instance.host === host.id) ? placement : null;
+/** The instances of the host while they have numbers in a placement. */
+interface Serving {
+  /** The placement that they were started with. */
+  readonly first: Placement;
+  readonly placements: ServedPlacements;
+  stop(): Promise<void>;
+}
+
+/** Follows what Redis says once. Where the instances get other numbers, they start anew. */
+async function look(
+  host: Host,
+  bell: PlacementBell,
+  before: Serving | undefined,
+): Promise<Serving | undefined> {
+  const { redis, options } = host;
+  const model = options.model.name;
+  const [inForce, wanted] = await Promise.all([readPlacement(redis, model), readWanted(redis, model)]);
+  const names = (placement: Placement | undefined | null) =>
+    placement?.instances.some((instance) => instance.host === host.id) === true;
+  const placement = [inForce, wanted?.placement].find(names);
+  let serving = before;
+  if (placement && (serving === undefined || !hasSameSeat(host.id, serving.first, placement))) {
+    await serving?.stop();
+    // What fails below leaves none, and the next look starts from there.
+    serving = undefined;
+    serving = await servePlacement(host, bell, placement);
+  }
+  if (serving === undefined) return undefined;
+  await serving.placements.follow({ inForce, wanted, members: () => readMembers(redis, model) });
+  const version = inForce?.version ?? null;
+  host.placement = () => serving!.placements.record(version);
+  const next = wanted?.placement.version;
+  if (next !== undefined && serving.placements.serves(next)) {
+    await acknowledgePlacement(redis, model, host.id, next);
+    await flipPlacement(redis, model, next);
+  }
+  return serving;
 }
 
 /** Listens for attention hosts of this node and of others, and says where. */
@@ -91,8 +122,8 @@ function loadGate(host: Host): GateModel {
   }
 }
 
-/** Loads this host's share of `placement` and answers frames under it; returns how to stop. Nothing is left of what fails. */
-async function servePlacement(host: Host, placement: Placement): Promise<() => Promise<void>> {
+/** Loads this host's share of `placement` and answers frames under it. Nothing is left of what fails. */
+async function servePlacement(host: Host, bell: PlacementBell, placement: Placement): Promise<Serving> {
   const { config, options } = host;
   await using parts = new AsyncDisposableStack();
   const shape: LayerStepShape = {
@@ -100,42 +131,20 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
     hiddenSize: config.hiddenSize,
     expertsPerToken: config.expertsPerToken,
   };
-  // As many lanes as instances, so that steps of several attention hosts keep all instances busy.
-  const lanes = placement.instances.filter((instance) => instance.host === host.id).length;
-  const kernels = planHostKernels(host, { placement, expertRows: EXCHANGE_ROW_LIMIT });
-  const pool = await ExpertPool.start(
-    host.id,
-    placement,
-    options.model,
-    shape,
-    lanes,
-    (instance, reason) => host.log(`expert instance ${instance} ended unexpectedly: ${reason}`),
-    kernels,
-  );
+  const pool = await startPool(host, bell, placement, shape);
   host.experts = pool;
   parts.defer(async () => {
     host.experts = undefined;
+    host.placement = undefined;
     await pool.stop();
   });
-  const gate = options.gate === 'experts' ? loadGate(host) : undefined;
-  const instances = pool.shared.lanes.map(
-    (_, lane) =>
-      new SharedMemoryLink({
-        host: host.id,
-        memory: openHostMemory(pool.shared),
-        lane: openLane(pool.shared, lane),
-        placement,
-        wait: 'yield',
-        overdueAfterMs: INSTANCE_OVERDUE_AFTER_MS,
-        ...(gate && { gate: (...step: Parameters<GateModel['route']>) => gate.route(...step) }),
-      }),
-  );
+  const links = openLinks(host, placement, pool);
   const hostIndex = placementHosts(placement).indexOf(host.id);
   const server = new StepServer({
     host: host.id,
     hostIndex,
     shape,
-    instances,
+    instances: links,
     placementVersion: placement.version,
   });
   const sockets = await listen(host, placement, shape, server);
@@ -154,6 +163,49 @@ async function servePlacement(host: Host, placement: Placement): Promise<() => P
   parts.defer(() => endpoint.close());
   await host.announce();
   host.log(`expert instances ${pool.instances.map((instance) => instance.id).join(', ')} are ready`);
+  const placements = new ServedPlacements({ host: host.id, pool, links, server }, placement);
   const serving = parts.move();
-  return () => serving.disposeAsync();
+  return { first: placement, placements, stop: () => serving.disposeAsync() };
+}
+
+function startPool(
+  host: Host,
+  bell: PlacementBell,
+  placement: Placement,
+  shape: LayerStepShape,
+): Promise<ExpertPool> {
+  // As many lanes as instances, so that steps of several attention hosts keep all instances busy.
+  const lanes = placement.instances.filter((instance) => instance.host === host.id).length;
+  const placedInstances = Math.max(MOST_PLACED_INSTANCES, placement.instances.length);
+  const sizes = { placement, lanes, placedInstances };
+  return ExpertPool.start({
+    ...sizes,
+    host: host.id,
+    model: host.options.model,
+    shape,
+    kernels: planHostKernels(host, { ...sizes, expertRows: EXCHANGE_ROW_LIMIT }),
+    log: host.log,
+    changed: () => {
+      bell.ring();
+      const isLost = host.experts?.instances.some(({ state }) => state === 'gone');
+      if (isLost) void host.announce().catch(() => {});
+    },
+  });
+}
+
+/** One link to the host's own instances for each lane. */
+function openLinks(host: Host, placement: Placement, pool: ExpertPool): SharedMemoryLink[] {
+  const gate = host.options.gate === 'experts' ? loadGate(host) : undefined;
+  return pool.shared.lanes.map(
+    (_, lane) =>
+      new SharedMemoryLink({
+        host: host.id,
+        memory: openHostMemory(pool.shared),
+        lane: openLane(pool.shared, lane),
+        placement,
+        wait: 'yield',
+        overdueAfterMs: INSTANCE_OVERDUE_AFTER_MS,
+        ...(gate && { gate: (...step: Parameters<GateModel['route']>) => gate.route(...step) }),
+      }),
+  );
 }

@@ -3,6 +3,7 @@ import type { HostOptions } from './host-options.ts';
 import { startAttention } from './start-attention.ts';
 import { startBoth } from './start-both.ts';
 import { startExperts } from './start-experts.ts';
+import { serveTokenizations } from './tokenization/serve-tokenizations.ts';
 
 /**
  * Starts one host process in its role. For `both` and `attention` it resolves when the host takes requests, for `experts` when
@@ -16,6 +17,7 @@ export async function startHost(options: HostOptions, events: HostEvents): Promi
     if (options.role === 'both') await startBoth(host);
     else if (options.role === 'experts') await startExperts(host);
     else await startAttention(host);
+    if (options.role !== 'experts') serveTokenizations(host);
   } catch (error) {
     await host.close();
     throw error;

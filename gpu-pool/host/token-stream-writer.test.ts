@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tokenStreamKey } from '../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
+import { type Ring, readRings } from '../../shared/protocol/ring.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { useRedis } from '../../test/support/redis.ts';
 import { TokenStreamWriter } from './token-stream-writer.ts';
@@ -22,22 +23,34 @@ const job = (requestId: string, choice: number, doorbell?: string) =>
   ({ requestId, choice, ...(doorbell && { doorbell }) }) as SequenceJob;
 const token = (choice: number): TokenEvent => ({ kind: 'token', choice, position: 0, id: 1, text: 'x' });
 
-test('rings once per step and gateway, behind the entries, for requests under way whose readers listen', async () => {
+test('tells once per step and gateway what it wrote, behind the entries, of requests whose readers listen', async () => {
   const writer = new TokenStreamWriter(redis);
   const jobs = [job('a', 0, 'one'), job('a', 1, 'one'), job('b', 0, 'one'), job('c', 0, 'two'), job('d', 0)];
   for (const each of jobs) writer.doorbells.enter(each);
-  const heard: [string, string, number][] = [];
+  const heard: [string, Ring[]][] = [];
+  const lengths: number[] = [];
   listener.on('message', async (channel, message: string) => {
-    heard.push([channel, message, await redis.xlen(tokenStreamKey(message.split(' ')[0]!))]);
+    const rings: Ring[] = [];
+    readRings(message, (requestId, beforeId, events) => rings.push({ requestId, beforeId, events }));
+    heard.push([channel, rings]);
+    lengths.push(await redis.xlen(tokenStreamKey(rings[0]!.requestId)));
   });
   await listener.subscribe('one', 'two');
   await writer.write(jobs.map(({ requestId, choice }) => [requestId, token(choice)]));
   await expect
     .poll(() => heard)
     .toEqual([
-      ['one', 'a b', 2],
-      ['two', 'c', 1],
+      [
+        'one',
+        [
+          { requestId: 'a', beforeId: '', events: [token(0), token(1)] },
+          { requestId: 'b', beforeId: '', events: [token(0)] },
+        ],
+      ],
+      ['two', [{ requestId: 'c', beforeId: '', events: [token(0)] }]],
     ]);
+  await expect.poll(() => lengths).toEqual([2, 1]);
+  const [lastOfA] = (await redis.xrevrange(tokenStreamKey('a'), '+', '-', 'COUNT', 1))[0]!;
 
   // One of two choices has ended: the request goes on.
   writer.doorbells.leave(jobs[0]!);
@@ -47,7 +60,7 @@ test('rings once per step and gateway, behind the entries, for requests under wa
     ['b', token(0)],
   ]);
   await expect.poll(() => heard.length).toBe(3);
-  expect(heard[2]).toEqual(['one', 'a', 3]);
+  expect(heard[2]).toEqual(['one', [{ requestId: 'a', beforeId: lastOfA, events: [token(1)] }]]);
   writer.doorbells.leave(jobs[1]!);
-  expect(writer.doorbells.messages(['a', 'b'])).toEqual([]);
+  expect(writer.doorbells.messages([['a', '{}']])).toEqual([]);
 });

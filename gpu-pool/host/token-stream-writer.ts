@@ -3,7 +3,7 @@ import { TOKEN_STREAM_FIELD, TOKEN_STREAM_TTL_S, tokenStreamKey } from '../../sh
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import { Doorbells } from './doorbells.ts';
 
-/** Appends events to the token streams of their requests, and rings for those whose readers listen. */
+/** Appends events to the token streams of their requests, and tells them to those readers that listen. */
 export class TokenStreamWriter {
   readonly doorbells = new Doorbells();
   readonly #redis: Redis;
@@ -20,18 +20,20 @@ export class TokenStreamWriter {
   async write(events: readonly (readonly [string, TokenEvent])[]): Promise<void> {
     if (events.length === 0) return;
     const pipeline = this.#redis.pipeline();
+    const texts = events.map(([requestId, event]) => [requestId, JSON.stringify(event)] as const);
+    for (const [requestId, json] of texts)
+      pipeline.xadd(tokenStreamKey(requestId), '*', TOKEN_STREAM_FIELD, json);
+    // Behind the entries: who looks for them then finds them.
+    for (const [channel, message] of this.doorbells.messages(texts)) pipeline.publish(channel, message);
     for (const [requestId, event] of events) {
-      const key = tokenStreamKey(requestId);
-      pipeline.xadd(key, '*', TOKEN_STREAM_FIELD, JSON.stringify(event));
       // The first event bounds the life of a stream whose host dies, the last one that of a complete stream.
-      if (event.kind !== 'token') pipeline.expire(key, TOKEN_STREAM_TTL_S);
+      if (event.kind !== 'token') pipeline.expire(tokenStreamKey(requestId), TOKEN_STREAM_TTL_S);
     }
-    // Behind the entries: who is rung for finds them.
-    const rings = this.doorbells.messages(events.map(([requestId]) => requestId));
-    for (const [channel, message] of rings) pipeline.publish(channel, message);
     const replies = (await pipeline.exec()) ?? [];
     const refused = replies.find(([error]) => error !== null);
     if (refused) throw refused[0];
+    for (const [index, [requestId]] of texts.entries())
+      this.doorbells.written(requestId, replies[index]![1] as string);
   }
 
   /** Answer tokens of one choice that earlier attempts at its job already sent: the journal that a new attempt resumes. */

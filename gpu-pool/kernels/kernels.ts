@@ -249,6 +249,15 @@ export interface Kernels {
   ): void;
   /** `target[i] = source[indices[i]]` for `count` rows of `rowBytes` bytes; `indices` are int32. */
   moveRows(source: number, indices: number, count: number, rowBytes: number, target: number): void;
+  /** `target[i] = source[⌊pairs[i] / k⌋]` for `count` rows of `rowBytes` bytes; `pairs` are int32. */
+  gatherPairs(
+    source: number,
+    pairs: number,
+    count: number,
+    expertsPerToken: number,
+    rowBytes: number,
+    target: number,
+  ): void;
   /**
    * `output[row] = Σ_slot weights[row, slot] · expertOutputs[positions[row, slot]]` over the slots whose position lies in
    * `[positionBegin, positionEnd)`, in the slots' order, in f64, rounded once.

@@ -186,6 +186,16 @@ describe('moveRows', () => {
   });
 });
 
+describe('gatherPairs', () => {
+  test('gathers the rows of pairs of row and slot', () => {
+    const source = randomNumbers(5 * 3, 1);
+    const target = bed.room(3 * 3);
+    kernels.gatherPairs(bed.put(source), bed.put(Int32Array.of(1, 6, 14)), 3, 3, 12, target);
+    const rows = toRows(source, 3);
+    expect(toRows(memory.floats(target, 9), 3)).toEqual([rows[0], rows[2], rows[4]]);
+  });
+});
+
 describe('combine', () => {
   test('sums as the exchange does, bit for bit', () => {
     const cases = fc.record({

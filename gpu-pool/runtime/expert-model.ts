@@ -60,6 +60,17 @@ export class ExpertModel {
     this.#loadedBytes += loaded.bytes;
   }
 
+  /** Takes an expert that another instance of the host has loaded to kernel memory. @throws JanusError if none can have */
+  adopt(layer: number, expert: number): void {
+    if (this.has(layer, expert)) return;
+    if (!this.#kernels?.computes(layer)) {
+      throw new JanusError(`expert ${expert} of layer ${layer} is not in memory that instances share`);
+    }
+    const bytes = this.#kernels.bytesOf(layer);
+    this.#loaded.set(this.#key(layer, expert), { bytes });
+    this.#loadedBytes += bytes;
+  }
+
   #loadSession(layer: number, expert: number): LoadedExpert {
     const tensors = expertTensors(this.#config, layer, expert);
     const name = `layer ${layer} expert ${expert}`;
@@ -98,6 +109,21 @@ export class ExpertModel {
     }
     const { hiddenSize } = this.#config;
     loaded.session.run({ input: view(input, rows, hiddenSize) }, { output: view(output, rows, hiddenSize) });
+  }
+
+  /** The same on rows of a lane in kernel memory, see `KernelExperts.runPairs`; false where it is not in kernel memory. */
+  runPairs(
+    layer: number,
+    expert: number,
+    hidden: Float32Array,
+    pairs: Int32Array,
+    first: number,
+    rows: number,
+    outputs: Float32Array,
+  ): boolean {
+    const loaded = this.#loaded.get(this.#key(layer, expert));
+    if (loaded === undefined || loaded.session !== undefined) return false;
+    return this.#kernels!.runPairs(layer, expert, hidden, pairs, first, rows, outputs);
   }
 
   /** Drops all experts. */

@@ -21,20 +21,18 @@ export interface RowGroupViews {
 }
 
 /**
- * Allocates the views of a `RowGroups` in one buffer.
+ * Views of a `RowGroups` in one range of zeroed memory.
  *
- * @param makeBuffer Makes a zeroed buffer of so many bytes; pass one that makes a `SharedArrayBuffer` where other threads
- *   read the groups.
+ * @param buffer a `SharedArrayBuffer` where other threads read the groups; made anew when absent
+ * @param byteOffset where the range of `rowGroupBytes` begins
  */
 export function allocateRowGroups(
   limits: SchedulerLimits,
-  makeBuffer: (bytes: number) => ArrayBufferLike = (bytes) => new ArrayBuffer(bytes),
+  buffer: ArrayBufferLike = new ArrayBuffer(rowGroupBytes(limits)),
+  byteOffset = 0,
 ): RowGroupViews {
-  checkLimits(limits);
   const lengths = viewLengths(limits);
-  const total = Object.values(lengths).reduce((sum, length) => sum + length, 0);
-  const buffer = makeBuffer(total * Int32Array.BYTES_PER_ELEMENT);
-  let offset = 0;
+  let offset = byteOffset;
   const view = (length: number): Int32Array => {
     const made = new Int32Array(buffer, offset, length);
     offset += made.byteLength;
@@ -48,6 +46,13 @@ export function allocateRowGroups(
     groupPairs: view(lengths.groupPairs),
     positionOf: view(lengths.positionOf),
   };
+}
+
+/** Bytes of all views. @throws JanusError when a limit is not a positive integer */
+export function rowGroupBytes(limits: SchedulerLimits): number {
+  checkLimits(limits);
+  const total = Object.values(viewLengths(limits)).reduce((sum, length) => sum + length, 0);
+  return total * Int32Array.BYTES_PER_ELEMENT;
 }
 
 /** Length of each view for the largest step that the limits allow. */

@@ -5,7 +5,7 @@ import { AebsScheduler } from './aebs.ts';
 import { indexLayout } from './layout-index.ts';
 import type { SchedulerLimits } from './limits.ts';
 import { anyRoutedStep, type RoutedStep } from './routed-step.fixture.ts';
-import { allocateRowGroups, firstPosition, RowGroups } from './row-groups.ts';
+import { allocateRowGroups, firstPosition, RowGroups, rowGroupBytes } from './row-groups.ts';
 
 const limits: SchedulerLimits = { maxTokens: 32, topK: 8, experts: 24, instances: 7 };
 const newRowGroups = () => new RowGroups(limits, allocateRowGroups(limits));
@@ -140,14 +140,13 @@ test('the position of a pair tells which instances it is computed by', () => {
 });
 
 test('another thread that holds only the shared buffer reads the groups', () => {
-  const buffers: SharedArrayBuffer[] = [];
-  const views = allocateRowGroups(limits, (bytes) => {
-    buffers.push(new SharedArrayBuffer(bytes));
-    return buffers[0];
-  });
+  const offset = 64;
+  const buffer = new SharedArrayBuffer(offset + rowGroupBytes(limits));
+  const views = allocateRowGroups(limits, buffer, offset);
   new RowGroups(limits, views).group(Int32Array.of(4, 1), Int32Array.of(-1, 2, -1, -1, 2), 1, 2);
-  expect(buffers).toHaveLength(1);
-  const seen = new Int32Array(buffers[0], views.groupPairs.byteOffset, 2);
+  expect(views.instanceStart.byteOffset).toBe(offset);
+  expect(views.positionOf.byteOffset + views.positionOf.byteLength).toBe(buffer.byteLength);
+  const seen = new Int32Array(buffer, views.groupPairs.byteOffset, 2);
   expect([...seen]).toEqual([1, 0]);
 });
 

@@ -3,7 +3,7 @@ import { countPairs } from './count-pairs.ts';
 import { checkLimits, checkRouting, type SchedulerLimits, unknownExpert } from './limits.ts';
 import { type RowGroupViews, viewLengths } from './row-group-views.ts';
 
-export { allocateRowGroups, firstPosition, type RowGroupViews } from './row-group-views.ts';
+export { allocateRowGroups, firstPosition, type RowGroupViews, rowGroupBytes } from './row-group-views.ts';
 
 /**
  * Groups the rows of a layer step by instance and expert, with a counting sort. The views hold the last call's result;

@@ -53,6 +53,8 @@ export class Scorer {
       expertRows: MOST_TOKENS,
       attentionRows: MOST_TOKENS,
       slots: limits.slots,
+      lanes: 0,
+      laneBytes: 0,
     });
     const data: AttentionWorkerData = {
       id: 'scorer',

@@ -15,5 +15,5 @@ export { rmsNorm, rotate } from './norm';
 export { scaleSums, spread } from './linear/products';
 export { quantizePlain, quantizeRows, quantizeWords } from './linear/quantize';
 export { scalePanel, sumPanel } from './linear/panels';
-export { chooseExperts, combine, moveRows } from './routing';
+export { chooseExperts, combine, gatherPairs, moveRows } from './routing';
 export { largestOf, weigh } from './sampling';

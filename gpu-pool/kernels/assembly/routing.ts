@@ -76,6 +76,21 @@ export function moveRows(source: usize, indices: usize, count: u32, rowBytes: u3
   }
 }
 
+/** `target[i] = source[⌊pairs[i] / k⌋]` for `count` rows of `rowBytes` bytes. */
+export function gatherPairs(
+  source: usize,
+  pairs: usize,
+  count: u32,
+  expertsPerToken: u32,
+  rowBytes: u32,
+  target: usize,
+): void {
+  for (let i: u32 = 0; i < count; i++) {
+    memory.copy(target, source + (load<u32>(pairs + 4 * i) / expertsPerToken) * rowBytes, rowBytes);
+    target += rowBytes;
+  }
+}
+
 /**
  * The MoE layer's output: `output[row] = Σ_slot weights[row, slot] · expertOutputs[positions[row, slot]]` over the slots
  * whose position lies in `[positionBegin, positionEnd)`. Sums run in the gate's order, in f64, and are rounded once.

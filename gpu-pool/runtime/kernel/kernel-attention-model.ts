@@ -190,6 +190,8 @@ export class KernelAttentionModel implements AttentionCompute {
     const weights = at.layers[layer]!;
     const rows = this.#rows;
     const width = attentionHeads * headSize;
+    // Straight into a lane that lies in kernel memory.
+    const normed = hidden.buffer === this.#buffer ? hidden.byteOffset : at.normed;
     this.#linear(this.#options.attention, at.attended, width, rows, weights.output, hiddenSize, at.projected);
     kernels.rmsNorm(
       at.beforeAttention,
@@ -198,26 +200,30 @@ export class KernelAttentionModel implements AttentionCompute {
       rows,
       hiddenSize,
       rmsNormEpsilon,
-      at.normed,
+      normed,
       at.beforeExperts,
     );
-    hidden.set(this.#floats(at.normed, rows * hiddenSize));
-    if (gate === 'attention') this.#route(weights.router, expertIds, gateWeights);
+    if (normed === at.normed) hidden.set(this.#floats(normed, rows * hiddenSize));
+    if (gate === 'attention') this.#route(normed, weights.router, expertIds, gateWeights);
   }
 
-  #route(router: number, expertIds: Int32Array, gateWeights: Float32Array): void {
+  #route(normed: number, router: number, expertIds: Int32Array, gateWeights: Float32Array): void {
     const { hiddenSize, experts, expertsPerToken, normalizeGateWeights } = this.#config;
     const { kernels, team } = this.#options;
     const at = this.#at;
     const rows = this.#rows;
     team.run(
       TaskKind.linearFloat,
-      [at.normed, rows, hiddenSize, router, at.scores, experts],
+      [normed, rows, hiddenSize, router, at.scores, experts],
       experts,
       FEWEST_SCORES / rows,
     );
     const normalize = normalizeGateWeights ? 1 : 0;
-    kernels.chooseExperts(at.scores, rows, experts, expertsPerToken, normalize, at.expertIds, at.gateWeights);
+    const inLane = expertIds.buffer === this.#buffer && gateWeights.buffer === this.#buffer;
+    const ids = inLane ? expertIds.byteOffset : at.expertIds;
+    const chosen = inLane ? gateWeights.byteOffset : at.gateWeights;
+    kernels.chooseExperts(at.scores, rows, experts, expertsPerToken, normalize, ids, chosen);
+    if (inLane) return;
     const pairs = rows * expertsPerToken;
     expertIds.set(new Int32Array(this.#buffer, at.expertIds, pairs));
     gateWeights.set(this.#floats(at.gateWeights, pairs));

@@ -1,7 +1,7 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { expertTensors } from '../../../shared/model/tensors.ts';
-import { loadKernels } from '../../kernels/kernels.ts';
+import { type Kernels, loadKernels } from '../../kernels/kernels.ts';
 import { quantizedBytes } from '../../kernels/sizes.ts';
 import { storedBytes } from '../../kernels/stored-matrix.ts';
 import { LARGEST_BLOCK } from '../../kernels/tile8.ts';
@@ -73,6 +73,7 @@ export class KernelExperts {
   readonly #config: ModelConfig;
   readonly #formats: WeightFormats;
   readonly #source: KernelSource;
+  readonly #kernels: Kernels;
   readonly #products: QuantizedProducts;
   readonly #experts: Int32Array;
   readonly #scratch: Scratch;
@@ -87,7 +88,8 @@ export class KernelExperts {
     this.#config = config;
     this.#formats = formats;
     this.#source = source;
-    this.#products = new QuantizedProducts(loadKernels(memory, module), memory, source.products);
+    this.#kernels = loadKernels(memory, module);
+    this.#products = new QuantizedProducts(this.#kernels, memory, source.products);
     this.#experts = new Int32Array(source.experts);
     this.#scratch = expertScratch(config, maxRows, new Region(source.scratch));
     this.#input = new Float32Array(memory.buffer, this.#scratch.input, maxRows * hiddenSize);
@@ -101,6 +103,11 @@ export class KernelExperts {
   /** True where the experts of a layer are computed here, and not by ONNX Runtime. */
   computes(layer: number): boolean {
     return this.#layouts[layer] !== undefined;
+  }
+
+  /** Bytes of an expert of a layer that is computed here. */
+  bytesOf(layer: number): number {
+    return this.#layout(layer).bytes;
   }
 
   /** Reads an expert to its place. @throws JanusError if the host has no place for it or a tensor is wrong */
@@ -128,6 +135,48 @@ export class KernelExperts {
    * @throws JanusError if this host does not hold the expert
    */
   run(layer: number, expert: number, input: Float32Array, rows: number, output: Float32Array): void {
+    this.#input.set(input);
+    this.#compute(layer, expert, rows, this.#scratch.output);
+    output.set(this.#output.subarray(0, rows * this.#config.hiddenSize));
+  }
+
+  /**
+   * Runs an expert on rows that lie in this kernel memory, and leaves the result there.
+   * @param hidden `[T, H]`
+   * @param pairs int32, of which those from `first` on name the rows: ⌊pair / k⌋
+   * @param rows M
+   * @param outputs rows of H floats, of which M from `first` on are written
+   * @returns false where any of it lies elsewhere; nothing is done then
+   * @throws JanusError if this host does not hold the expert
+   */
+  runPairs(
+    layer: number,
+    expert: number,
+    hidden: Float32Array,
+    pairs: Int32Array,
+    first: number,
+    rows: number,
+    outputs: Float32Array,
+  ): boolean {
+    const { buffer } = this.#source.memory;
+    if (hidden.buffer !== buffer || pairs.buffer !== buffer || outputs.buffer !== buffer) return false;
+    const { hiddenSize, expertsPerToken } = this.#config;
+    const rowBytes = 4 * hiddenSize;
+    const pairsAt = pairs.byteOffset + 4 * first;
+    this.#kernels.gatherPairs(
+      hidden.byteOffset,
+      pairsAt,
+      rows,
+      expertsPerToken,
+      rowBytes,
+      this.#scratch.input,
+    );
+    this.#compute(layer, expert, rows, outputs.byteOffset + first * rowBytes);
+    return true;
+  }
+
+  /** From the scratch memory's input `[M, H]` to `output` `[M, H]`. */
+  #compute(layer: number, expert: number, rows: number, output: number): void {
     const { hiddenSize, expertSize } = this.#config;
     const { gate, up, down } = this.#layout(layer);
     const at = this.#offset(layer, expert);
@@ -136,7 +185,6 @@ export class KernelExperts {
     const products = this.#products;
     const kind = products.kindOf(format, rows);
     const scratch = this.#scratch;
-    this.#input.set(input);
     products.quantize(kind, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
     products.gateUp(
       kind,
@@ -159,10 +207,9 @@ export class KernelExperts {
       unitsOf(kind, hiddenSize),
       scratch.quantizedInner,
       rows,
-      scratch.output,
+      output,
       hiddenSize,
     );
-    output.set(this.#output.subarray(0, rows * hiddenSize));
   }
 
   #layout(layer: number): ExpertLayout {

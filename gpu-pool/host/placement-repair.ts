@@ -1,0 +1,75 @@
+import type { Redis } from 'ioredis';
+import type { HostRecord } from '../../shared/protocol/member.ts';
+import { emergencyPlacement, reducedPlacement } from '../../shared/replacement/loss.ts';
+import { needsRestoration, type Offer, restoredPlacement } from '../../shared/replacement/restoration.ts';
+import { reasonToAbandon, type WantedPlacement } from '../../shared/replacement/transition.ts';
+import type { Placement } from '../../shared/scheduler/layout.ts';
+import { abandonPlacement, publishPlacement, takeVersion, wantPlacement } from './placement-store.ts';
+
+/**
+ * Puts a placement in force at once that does without the instances in `lost`. Several hosts may do so: all end with the same.
+ *
+ * @returns the placement in force then; null where those that are left have no room for all experts
+ */
+export async function replaceLost(
+  redis: Redis,
+  inForce: Placement,
+  lost: readonly number[],
+  members: readonly HostRecord[],
+): Promise<Placement | null> {
+  const { model, version } = inForce;
+  const next =
+    reducedPlacement(inForce, lost, version) ??
+    emergencyPlacement(inForce, lost, version, (instance) => roomOf(inForce, instance, members));
+  if (next === null) return null;
+  return publishPlacement(redis, { ...next, version: await takeVersion(redis, model) }, version);
+}
+
+/** Replicas per layer that an instance can hold at most. */
+function roomOf({ instances }: Placement, instance: number, members: readonly HostRecord[]): number {
+  const record = members.find((member) => member.host === instances[instance]!.host);
+  const slots = record?.experts.find(({ id }) => id === instance)?.slots ?? 0;
+  return slots + (record?.placement?.spareSlots ?? 0);
+}
+
+/** Gives a wanted placement up that cannot come in force any more; returns why, or null. */
+export async function abandonHopeless(
+  redis: Redis,
+  wanted: WantedPlacement,
+  inForce: Placement,
+  members: readonly HostRecord[],
+): Promise<string | null> {
+  const living = new Set(members.map(({ host }) => host));
+  const [seconds, microseconds] = await redis.time();
+  const nowMs = Number(seconds) * 1_000 + Number(microseconds) / 1_000;
+  const reason = reasonToAbandon(wanted, inForce.version, living, nowMs);
+  if (reason === null) return null;
+  const { model, version } = wanted.placement;
+  return (await abandonPlacement(redis, model, version)) ? reason : null;
+}
+
+/**
+ * Publishes as wanted a placement that uses every living instance again, where one holds nothing or too much.
+ *
+ * @returns its version; null where there is nothing to be done, or somebody else does something
+ */
+export async function restoreReplicas(
+  redis: Redis,
+  inForce: Placement,
+  members: readonly HostRecord[],
+): Promise<number | null> {
+  const hosts = members.filter(({ role }) => role === 'experts');
+  const offers = hosts.map(
+    ({ host, experts }): Offer => ({
+      host,
+      instances: experts.length,
+      ended: experts.filter(({ state }) => state === 'gone').map(({ id }) => id),
+    }),
+  );
+  const slots = hosts.flatMap(({ experts }) => experts.map((expert) => expert.slots));
+  const capacity = Math.min(inForce.capacity, ...slots.filter((count) => count > 0));
+  if (!needsRestoration(inForce, offers, capacity)) return null;
+  const version = await takeVersion(redis, inForce.model);
+  const next = restoredPlacement(inForce, offers, capacity, version);
+  return next !== null && (await wantPlacement(redis, next, inForce.version)) ? version : null;
+}
