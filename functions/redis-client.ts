@@ -11,6 +11,26 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const RETRIES_PER_REQUEST = 2;
 const MAX_RECONNECT_DELAY_MS = 300;
 
+const OPTIONS = {
+  lazyConnect: true,
+  connectTimeout: CONNECT_TIMEOUT_MS,
+  maxRetriesPerRequest: RETRIES_PER_REQUEST,
+  retryStrategy: (attempt: number) => Math.min(attempt * 50, MAX_RECONNECT_DELAY_MS),
+};
+
+/**
+ * A client that connects when it is first asked for something, for who may need none.
+ *
+ * @param onError told of lost connections
+ * @throws {JanusError} when the address is not a URL of Redis
+ */
+export function openRedis(url: string, onError: (error: unknown) => void): Redis {
+  checkRedisUrl(url);
+  const redis = new Redis(url, OPTIONS);
+  redis.on('error', onError);
+  return redis;
+}
+
 /**
  * Connects to Redis. Once connected, the client reconnects by itself for as long as it lives.
  *
@@ -19,12 +39,7 @@ const MAX_RECONNECT_DELAY_MS = 300;
  */
 export async function connectRedis(url: string, onError: (error: unknown) => void): Promise<Redis> {
   checkRedisUrl(url);
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    maxRetriesPerRequest: RETRIES_PER_REQUEST,
-    retryStrategy: (attempt) => Math.min(attempt * 50, MAX_RECONNECT_DELAY_MS),
-  });
+  const redis = new Redis(url, OPTIONS);
   let cause: unknown;
   const keepCause = (error: unknown) => {
     cause ??= error;

@@ -22,6 +22,8 @@ export interface BatchLimits {
   readonly pollMs: number;
   /** Waits before a line is tried once more, in milliseconds: there is one attempt more than waits. */
   readonly retryDelaysMs: readonly number[];
+  /** Time after which a line of which the pools tell nothing is queued anew, unless it is queued still, in milliseconds. */
+  readonly askAgainMs: number;
 }
 
 export const DEFAULT_BATCH_LIMITS: BatchLimits = {
@@ -37,6 +39,7 @@ export const DEFAULT_BATCH_LIMITS: BatchLimits = {
   heartbeatMs: 1_000,
   pollMs: 1_000,
   retryDelaysMs: [1_000, 4_000, 16_000],
+  askAgainMs: 60_000,
 };
 
 /** The one completion window that there is, as OpenAI's. */
@@ -49,3 +52,5 @@ export const LISTED_BATCHES = 10_000;
 export const REPORTED_ERRORS = 100;
 /** Longest `custom_id`, in UTF-16 units. */
 export const CUSTOM_ID_LENGTH = 512;
+/** Parts outlive the end of their batch for so long: a Redis that crashes may forget its last second, and with it the end. */
+export const PARTS_GRACE_MS = 60_000;

@@ -1,17 +1,13 @@
-import type { Redis } from 'ioredis';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { Clock } from '../clock.ts';
-import type { Dispatcher } from '../dispatcher/dispatcher.ts';
-import type { Registry } from '../dispatcher/registry.ts';
-import type { Ids } from '../gateway/ids.ts';
-import type { GatewayLimits } from '../gateway/limits.ts';
-import { createBatchRecords } from './batches.ts';
-import type { BatchDesk } from './desk.ts';
-import { createFileRecords } from './files.ts';
-import { type BatchLimits, COMPLETION_WINDOW_S, DEFAULT_BATCH_LIMITS } from './limits.ts';
-import { createBatchClaims } from './run/claims.ts';
-import { startRunner } from './run/runner.ts';
+import { createPlaces } from '../places.ts';
+import { createBatchMetrics } from './batch-metrics.ts';
+import { type BatchDesk, createDesk } from './desk.ts';
+import { type BatchLimits, COMPLETION_WINDOW_S, DEFAULT_BATCH_LIMITS, PARTS_GRACE_MS } from './limits.ts';
+import { partSeries } from './run/result-log.ts';
+import { type BatchesDependencies, runBatches } from './run-batches.ts';
 import { createDiskStore, removeLeftovers } from './store/disk-store.ts';
+
+export type { BatchesDependencies } from './run-batches.ts';
 
 /** Longer than a batch can be under way, so that nothing of one that goes on is taken for a leftover. */
 const LEFTOVER_MS = 2 * COMPLETION_WINDOW_S * 1_000;
@@ -21,16 +17,6 @@ export interface BatchSettings {
   /** Where files are kept; all gateways that share a Redis must share it. Made when the first file comes. */
   readonly folder: string;
   readonly limits?: Partial<BatchLimits>;
-}
-
-export interface BatchesDependencies {
-  readonly redis: Redis;
-  readonly dispatcher: Dispatcher;
-  readonly registry: Registry;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly gatewayLimits: Pick<GatewayLimits, 'promptCharacters' | 'silenceMs'>;
-  readonly report: (error: unknown, requestId: string) => void;
 }
 
 export interface RunningBatches {
@@ -46,8 +32,9 @@ export interface RunningBatches {
  */
 export async function startBatches(
   settings: BatchSettings,
-  { redis, dispatcher, registry, clock, ids, gatewayLimits, report }: BatchesDependencies,
+  dependencies: BatchesDependencies,
 ): Promise<RunningBatches> {
+  const { redis, ids, clock, report } = dependencies;
   const limits = { ...DEFAULT_BATCH_LIMITS, ...settings.limits };
   const store = createDiskStore(settings.folder);
   try {
@@ -58,28 +45,25 @@ export async function startBatches(
       `Files cannot be kept in ${settings.folder} (${why}): choose a folder with --files-dir`,
     );
   }
-  const newFileId = () => `file-${ids.requestId()}`;
-  const runner = startRunner({
-    claims: createBatchClaims(redis),
-    store,
-    dispatcher,
-    registry,
-    clock,
-    limits,
-    report,
-    newFileId,
-    newToken: ids.requestId,
-    promptCharacters: gatewayLimits.promptCharacters,
-    silenceMs: gatewayLimits.silenceMs,
-  });
-  const desk: BatchDesk = {
-    store,
-    limits,
-    newFileId,
-    newBatchId: () => `batch_${ids.requestId()}`,
-    files: createFileRecords(redis),
-    batches: createBatchRecords(redis),
-    wake: runner.wake,
+  const metrics = createBatchMetrics();
+  const dropParts = (id: string): void => {
+    setTimeout(() => {
+      const dropping = [
+        store.removeParts(partSeries(id, 'output')),
+        store.removeParts(partSeries(id, 'error')),
+      ];
+      Promise.all(dropping).catch((error: unknown) => report(error, id));
+    }, PARTS_GRACE_MS).unref();
   };
+  const runner = runBatches({ ...dependencies, store, limits, metrics, dropParts });
+  const desk = createDesk({
+    store,
+    limits,
+    uploads: createPlaces(limits.uploads),
+    metrics,
+    redis,
+    ids,
+    wake: runner.wake,
+  });
   return { desk, close: runner.close };
 }

@@ -16,6 +16,7 @@ import { startRedis, type TestRedis } from '../../test/support/gateway/redis-ser
 import { createConnectionPool } from './connections.ts';
 import { createDispatcher, type Dispatcher } from './dispatcher.ts';
 import { DispatchError } from './errors.ts';
+import { BATCH_PRIORITY } from './queue.ts';
 
 const MODEL = 'org/model:v1';
 
@@ -84,7 +85,7 @@ async function fault(events: AsyncIterable<unknown>): Promise<string> {
 describe('dispatch', () => {
   test('queues one job per sequence, before batch lines that wait already', async () => {
     const queue = new Queue(requestQueueName(MODEL), { connection: redis.client, prefix: QUEUE_PREFIX });
-    await queue.add('line', { requestId: 'batch' }, { priority: 1 });
+    await queue.add('line', { requestId: 'batch' }, { priority: BATCH_PRIORITY });
     await dispatcher.dispatch([job('r1', 0), job('r1', 1)]);
     const stored = await queue.getJob('r1-1');
     expect(stored?.data).toEqual(job('r1', 1));

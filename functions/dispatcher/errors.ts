@@ -5,8 +5,9 @@
  * - `queue`: no pool took the request in time.
  * - `silence`: a pool took it and then told nothing for too long.
  * - `overall`: the request lasted longer than any may.
+ * - `deadline`: the request lasted longer than its client allows.
  */
-export type DispatchFault = 'broker' | 'busy' | 'queue' | 'silence' | 'overall';
+export type DispatchFault = 'broker' | 'busy' | 'queue' | 'silence' | 'overall' | 'deadline';
 
 export class DispatchError extends Error {
   override readonly name: string = 'DispatchError';

@@ -5,8 +5,10 @@ import {
   placementTimeKey,
   QUEUE_PREFIX,
   requestQueueName,
+  scalerDecisionsKey,
 } from '../../shared/protocol/keys.ts';
 import type { HostRecord } from '../../shared/protocol/member.ts';
+import type { ScalerDecision } from '../../shared/protocol/scaling.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { ask } from './ask.ts';
 import { readCards, readHosts } from './registry.ts';
@@ -27,6 +29,8 @@ export interface PoolStatus {
   readonly placement: PlacementStatus | null;
   /** Sequences that no host has taken yet. */
   readonly queued: number;
+  /** The latest decision on the sizes of the pools; absent where no scaler has run for a day. */
+  readonly scaler?: ScalerDecision;
 }
 
 export interface PoolReader {
@@ -54,16 +58,22 @@ async function readPlacement(redis: Redis, model: string): Promise<PlacementStat
   return { version, publishedAtMs: typeof publishedAtMs === 'string' ? Number(publishedAtMs) : null };
 }
 
+async function readDecision(redis: Redis, model: string): Promise<ScalerDecision | null> {
+  const decision = await redis.lindex(scalerDecisionsKey(model), 0);
+  return decision === null ? null : (JSON.parse(decision) as ScalerDecision);
+}
+
 async function readPools(redis: Redis): Promise<readonly PoolStatus[]> {
   const cards = await readCards(redis);
   return Promise.all(
     cards.map(async ({ id: model }) => {
-      const [hosts, placement, queued] = await Promise.all([
+      const [hosts, placement, queued, scaler] = await Promise.all([
         readHosts(redis, model),
         readPlacement(redis, model),
         readQueued(redis, model),
+        readDecision(redis, model),
       ]);
-      return { model, hosts, placement, queued };
+      return { model, hosts, placement, queued, ...(scaler && { scaler }) };
     }),
   );
 }

@@ -1,11 +1,10 @@
 import type { Redis } from 'ioredis';
-import { TOKEN_STREAM_FIELD, tokenStreamKey } from '../../shared/protocol/keys.ts';
+import { tokenStreamKey } from '../../shared/protocol/keys.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Clock } from '../clock.ts';
 import { ask } from './ask.ts';
-import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
 import { DispatchError } from './errors.ts';
-import type { StreamEntry, TokenStreams } from './token-streams.ts';
+import { parseEntry, type TokenStreams } from './token-streams.ts';
 
 export interface ReadTimeouts {
   /** From the first read to the first event, in milliseconds. */
@@ -19,18 +18,14 @@ export interface ReadTimeouts {
 export interface ReadOptions {
   readonly signal: AbortSignal;
   readonly timeouts: ReadTimeouts;
+  /** Channel on which hosts tell of a stream that others may read too; absent where this reader is the only one. */
+  readonly doorbell?: string | undefined;
 }
 
 export interface ReadDependencies {
   readonly redis: Redis;
   readonly streams: TokenStreams;
   readonly clock: Clock;
-}
-
-function parseEntry([id, fields]: StreamEntry): TokenEvent {
-  const at = fields.indexOf(TOKEN_STREAM_FIELD);
-  if (at < 0) throw new Error(`Entry ${id} of a token stream has no field "${TOKEN_STREAM_FIELD}"`);
-  return JSON.parse(fields[at + 1]!) as TokenEvent;
 }
 
 /** Time that is left, and what to say when none is. */
@@ -44,8 +39,8 @@ function remaining(startedMs: number, heardMs: number | null, nowMs: number, tim
 }
 
 /**
- * Events of one request in order, from its first on, as one array per read of the stream. An empty array says that a
- * read waited its full time in vain; it lets the consumer notice that its client has gone. The iteration has no end of
+ * Events of one request in order, from its first on, as one array per read of the stream; an event may come twice. An empty
+ * array says that a read waited its full time in vain; it lets the consumer notice that its client has gone. The iteration has no end of
  * its own: the consumer knows how many choices it waits for and leaves.
  *
  * @throws {DispatchError} `queue`, `silence` and `overall` by the timeouts; `broker` when Redis does not answer or has
@@ -55,26 +50,18 @@ function remaining(startedMs: number, heardMs: number | null, nowMs: number, tim
 export async function* readEvents(
   { redis, streams, clock }: ReadDependencies,
   requestId: string,
-  { signal, timeouts }: ReadOptions,
+  { signal, timeouts, doorbell }: ReadOptions,
 ): AsyncGenerator<readonly TokenEvent[], never, undefined> {
   const startedMs = clock.nowMs();
-  const stream = streams.open(requestId);
+  const stream = streams.open(requestId, signal, doorbell);
   let heardMs: number | null = null;
-  let lastId = '0';
   try {
     while (true) {
       const leftMs = remaining(startedMs, heardMs, clock.nowMs(), timeouts);
-      const waitMs = Math.min(streams.longestWaitMs, leftMs);
-      const read = asBrokerFault(stream.read(lastId, waitMs, signal));
-      const entries = await bounded(read, waitMs + BROKER_ANSWER_MS, signal);
-      const last = entries.at(-1);
-      if (last !== undefined) {
-        heardMs = clock.nowMs();
-        [lastId] = last;
-      } else if (heardMs !== null) {
-        await checkExists(redis, requestId);
-      }
-      yield entries.map(parseEntry);
+      const events = await stream.read(Math.min(streams.longestWaitMs, leftMs));
+      if (events.length > 0) heardMs = clock.nowMs();
+      else if (heardMs !== null) await checkExists(redis, requestId);
+      yield events;
     }
   } finally {
     stream.close();

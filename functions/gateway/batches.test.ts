@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { BATCH_PRIORITY } from '../../shared/admission/fair-priority.ts';
 import {
   type BatchBed,
   chatLine,
@@ -112,7 +113,9 @@ describe('a batch', () => {
         messages: [{ role: 'user', content: `now ${index}` }],
       }),
     );
-    const queued = () => eager.redis.client.llen(`janus:requests.{${MODEL}}:wait`);
+    const beforeBatches = `(${BATCH_PRIORITY * 2 ** 32}`;
+    const waiting = `janus:requests.{${MODEL}}:prioritized`;
+    const queued = () => eager.redis.client.zcount(waiting, '-inf', beforeBatches);
     await vi.waitFor(async () => expect(await queued()).toBeGreaterThanOrEqual(8));
     resolve();
     await Promise.all(asked);

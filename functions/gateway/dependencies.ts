@@ -1,3 +1,4 @@
+import type { Span } from '../../shared/tracing/tracer.ts';
 import type { BatchDesk } from '../batches/desk.ts';
 import type { Clock } from '../clock.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
@@ -10,6 +11,7 @@ import type { Ids } from './ids.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { RequestMetrics } from './metrics/request-metrics.ts';
 import type { AccessEntry, RequestWatch } from './metrics/request-watch.ts';
+import type { Resumptions } from './resumption/resumptions.ts';
 
 /** What the routes work with. */
 export interface GatewayDependencies {
@@ -25,6 +27,8 @@ export interface GatewayDependencies {
   readonly batches: BatchDesk | null;
   /** What `/metrics` tells of the pools; null leaves it out. */
   readonly pools: PoolReader | null;
+  /** Streams that their clients may come back to; null where this gateway keeps none, and every stream is an ordinary one. */
+  readonly resumptions: Resumptions | null;
   /** Told of every request at its end. */
   readonly accessLog: (entry: AccessEntry) => void;
   /** Told of defects and of Redis' failures, of which clients learn no more than the request's id. */
@@ -39,5 +43,7 @@ export interface GatewayEnvironment {
     /** Of the request's sender, where the route asks for one; null where no key is needed. */
     accessKey: AccessKey | null;
     watch: RequestWatch;
+    /** Of a request that is traced. */
+    span: Span | undefined;
   };
 }

@@ -68,6 +68,7 @@ const DISPATCH_ERRORS: Record<DispatchFault, (message: string) => RequestError> 
   queue: (message) => unavailable('queue_timeout', `${message}; try again later`),
   silence: (message) => timedOut('generation_timeout', message),
   overall: (message) => timedOut('request_timeout', `${message}; ask for fewer tokens`),
+  deadline: (message) => timedOut('deadline_exceeded', message),
 };
 
 const internal = (): RequestError =>

@@ -1,5 +1,8 @@
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
+import type { Router } from 'hono/router';
+import type { H, RouterRoute } from 'hono/types';
+import type { Tracer } from '../../shared/tracing/tracer.ts';
 import { allowOrigins } from './access/origins.ts';
 import { requireKey } from './access/require-key.ts';
 import { createAdmission } from './admission.ts';
@@ -8,21 +11,22 @@ import { ClientGoneError, errorResponse, invalid, shown, toRequestError } from '
 import { createRequestMetrics } from './metrics/request-metrics.ts';
 import { CLIENT_CLOSED_REQUEST } from './metrics/request-watch.ts';
 import { watchRequests } from './metrics/watch-requests.ts';
-import { createChatFormat } from './responses/chat.ts';
-import { createCompletionFormat } from './responses/completions.ts';
-import { createResponsesFormat } from './responses/responses.ts';
 import { addBatchApi } from './routes/batch-api.ts';
 import { generate } from './routes/generate.ts';
 import { health, ready } from './routes/health.ts';
 import { metrics } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { NOT_OFFERED, notOffered } from './routes/not-offered.ts';
+import { docs, openApi } from './routes/openapi.ts';
+import { resume } from './routes/streams.ts';
+import { detokenize, tokenize } from './routes/tokenize.ts';
 import { parseChat } from './schema/chat.ts';
 import { parseCompletion } from './schema/completions.ts';
 import { parseResponses } from './schema/responses.ts';
+import { createRequestTraces, type RequestTraces } from './tracing/request-traces.ts';
 
 /** What a gateway that is given nothing of it makes for itself. */
-type Optional = 'admission' | 'batches' | 'metrics' | 'pools' | 'accessLog';
+type Optional = 'admission' | 'batches' | 'metrics' | 'pools' | 'resumptions' | 'accessLog';
 
 export interface GatewayOptions extends Omit<GatewayDependencies, Optional> {
   /** Default: one of its own, for `limits.openRequests`. Give one to be able to drain the gateway. */
@@ -35,8 +39,14 @@ export interface GatewayOptions extends Omit<GatewayDependencies, Optional> {
   readonly metrics?: GatewayDependencies['metrics'];
   /** Default: none. */
   readonly pools?: GatewayDependencies['pools'];
+  /** Default: none. */
+  readonly resumptions?: GatewayDependencies['resumptions'];
+  /** Told of requests that are traced. Default: none is. */
+  readonly tracer?: Tracer | null | undefined;
   /** Default: no log. */
   readonly accessLog?: GatewayDependencies['accessLog'];
+  /** Default: one that takes a millisecond to be built, and finds routes fast from then on. */
+  readonly router?: Router<[H, RouterRoute]>;
 }
 
 /** OpenAI's routes. `prefix` may hold a `:model`, which then need not stand in the body. */
@@ -46,25 +56,50 @@ function addApi(app: Hono<GatewayEnvironment>, prefix: string, dependencies: Gat
   const chat = generate(dependencies, {
     parse: parseChat,
     promptField: 'messages',
-    createFormat: createChatFormat,
+    answers: 'chat',
   });
   const completion = generate(dependencies, {
     parse: parseCompletion,
     promptField: 'prompt',
-    createFormat: createCompletionFormat,
+    answers: 'completion',
   });
   const responses = generate(dependencies, {
     parse: parseResponses,
     promptField: 'input',
-    createFormat: createResponsesFormat,
+    answers: 'response',
   });
   app.get(`${prefix}/models`, listModels(registry));
   app.get(`${prefix}/models/:id{.+}`, getModel(registry));
   app.post(`${prefix}/chat/completions`, chat);
   app.post(`${prefix}/completions`, completion);
   app.post(`${prefix}/responses`, responses);
+  app.get(`${prefix}/streams/:requestId`, resume(dependencies));
+  app.post(`${prefix}/tokenize`, tokenize(dependencies));
+  app.post(`${prefix}/detokenize`, detokenize(dependencies));
   for (const [path, what] of Object.entries(NOT_OFFERED)) app.post(prefix + path, notOffered(what));
 }
+
+/** vLLM's routes beside OpenAI's. */
+function addTokenizer(
+  app: Hono<GatewayEnvironment>,
+  prefix: string,
+  dependencies: GatewayDependencies,
+): void {
+  for (const path of [`${prefix}/tokenize`, `${prefix}/detokenize`]) {
+    app.use(path, requireKey(dependencies.access, 'api'));
+  }
+  app.post(`${prefix}/tokenize`, tokenize(dependencies));
+  app.post(`${prefix}/detokenize`, detokenize(dependencies));
+}
+
+/** The same, whose access log ends the spans of requests too. */
+const tracing = (dependencies: GatewayDependencies, traces: RequestTraces): GatewayDependencies => ({
+  ...dependencies,
+  accessLog(entry) {
+    traces.end(entry);
+    dependencies.accessLog(entry);
+  },
+});
 
 /** OpenAI's HTTP API before the pools of all models. It holds nothing but the connections of requests under way. */
 export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment> {
@@ -74,9 +109,11 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment>
     metrics: options.metrics ?? createRequestMetrics(),
     batches: options.batches ?? null,
     pools: options.pools ?? null,
+    resumptions: options.resumptions ?? null,
     accessLog: options.accessLog ?? (() => {}),
   };
-  const app = new Hono<GatewayEnvironment>();
+  const traces = options.tracer ? createRequestTraces(options.tracer, options.clock) : null;
+  const app = new Hono<GatewayEnvironment>(options.router === undefined ? {} : { router: options.router });
 
   app.use(async (c, next) => {
     const requestId = dependencies.ids.requestId();
@@ -84,7 +121,8 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment>
     c.header('X-Request-Id', requestId);
     await next();
   });
-  app.use(watchRequests(dependencies));
+  if (traces !== null) app.use(traces.middleware);
+  app.use(watchRequests(traces === null ? dependencies : tracing(dependencies, traces)));
   const { corsOrigins = [] } = options;
   // Before keys are asked for: a browser asks without one what it may send.
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
@@ -104,6 +142,9 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnvironment>
   app.get('/health', health(dependencies.dispatcher));
   app.get('/ready', ready(dependencies.registry, dependencies.admission));
   app.get('/metrics', metrics(dependencies));
+  app.get('/openapi.json', openApi());
+  app.get('/docs', docs());
+  for (const prefix of ['', '/models/:model']) addTokenizer(app, prefix, dependencies);
   addApi(app, '/v1', dependencies);
   addApi(app, '/models/:model/v1', dependencies);
   addBatchApi(app, '/v1', dependencies);

@@ -1,34 +1,26 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { getRequestListener } from '@hono/node-server';
 import type { Redis } from 'ioredis';
 import { type Logger, pino } from 'pino';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { type BatchSettings, type RunningBatches, startBatches } from '../batches/start-batches.ts';
+import type { Tracer } from '../../shared/tracing/tracer.ts';
+import { type BatchSettings, startBatches } from '../batches/start-batches.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { createDispatcher } from '../dispatcher/dispatcher.ts';
 import { createDoorbellStreams } from '../dispatcher/doorbell-streams.ts';
-import { createPoolReader } from '../dispatcher/pool-reader.ts';
-import { createRegistry } from '../dispatcher/registry.ts';
 import { connectRedis } from '../redis-client.ts';
 import { createAccess } from './access/access.ts';
 import { anyKeyExists } from './access/key-store.ts';
 import { checkListening, type Listening, mayBeAnonymous } from './access/listening.ts';
 import { createAdmission } from './admission.ts';
-import { errorBody, invalid } from './errors.ts';
-import { createGateway } from './gateway.ts';
+import { describeError } from './describe-error.ts';
+import { createHttpServer, DEFAULT_HTTP_TIMEOUTS, type HttpTimeouts } from './http-server.ts';
 import { randomIds } from './ids.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import { DEFAULT_LOG_LEVEL, type LogLevel } from './log-level.ts';
+import { watchAbandoned } from './resumption/resumptions.ts';
+import { openGateway } from './runtime.ts';
 
-/** Longest time, in milliseconds, in which a client may send its headers, and its whole request. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 60_000;
-/** The latter where files are uploaded, which is a matter of the client's line. */
-const UPLOAD_TIMEOUT_MS = 15 * 60_000;
-/** Largest size of all headers of a request, in bytes. */
-const MAX_HEADER_BYTES = 16 * 1024;
 /** How long `close` lets requests run on. */
 export const DEFAULT_DRAIN_MS = 10_000;
 /** How long `close` then waits for the rest to be told and cancelled. */
@@ -46,7 +38,10 @@ export interface StartGatewayOptions {
   readonly limits?: Partial<GatewayLimits>;
   /** Keeps files and runs batches. Default: neither. */
   readonly files?: BatchSettings | undefined;
+  /** Told of requests that are traced; not closed with the gateway. Default: none is. */
+  readonly tracer?: Tracer | null;
   readonly clock?: Clock;
+  readonly timeouts?: Partial<HttpTimeouts>;
   /** How old the list of models may be, in milliseconds. */
   readonly registryCacheMs?: number;
   /** Default: JSON lines on stderr, as far as `logLevel` wants them. One without `info` is not told of requests. */
@@ -65,48 +60,6 @@ export interface RunningGateway {
    *   answered with 503, so that load balancers turn away before connections fail. Default: 0.
    */
   readonly close: (drainMs?: number, noticeMs?: number) => Promise<void>;
-}
-
-/** An error for the log. Redis' errors carry the command that failed, and with it perhaps a password: not that. */
-function describe(error: unknown): object {
-  if (!(error instanceof Error)) return { message: String(error) };
-  const { name, message, stack, cause } = error;
-  return { name, message, stack, ...(cause === undefined ? {} : { cause: describe(cause) }) };
-}
-
-/** What Node's parser refuses never reaches a route; it is answered in OpenAI's form all the same. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return;
-  let [status, message] = ['400 Bad Request', 'The request is not valid HTTP'];
-  if (error.code === 'HPE_HEADER_OVERFLOW') {
-    [status, message] = [
-      '431 Request Header Fields Too Large',
-      `The request's headers are larger than ${MAX_HEADER_BYTES} bytes`,
-    ];
-  } else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    [status, message] = ['408 Request Timeout', 'The request took too long to arrive'];
-  }
-  const body = JSON.stringify(errorBody(invalid(null, message)));
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
-
-function createHttpServer(app: ReturnType<typeof createGateway>, requestTimeoutMs: number): Server {
-  // Hono answers what its routes throw; only a request that cannot be put into a `Request` gets here.
-  const badRequest = () =>
-    Response.json(errorBody(invalid(null, 'The request is not valid HTTP')), { status: 400 });
-  const server = createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: requestTimeoutMs,
-    },
-    getRequestListener(app.fetch, { errorHandler: badRequest }),
-  );
-  server.on('clientError', answerBrokenRequest);
-  return server;
 }
 
 async function listen(server: Server, host: string, port: number): Promise<number> {
@@ -177,9 +130,9 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
   const level = options.logLevel ?? DEFAULT_LOG_LEVEL;
   const log = options.log ?? pino({ name: 'gateway', level }, pino.destination(2));
   const report = (error: unknown, requestId: string) =>
-    log.error({ requestId, error: describe(error) }, 'A request failed');
+    log.error({ requestId, error: describeError(error) }, 'A request failed');
   const redis = await connectRedis(options.redisUrl, (error) =>
-    log.warn({ error: describe(error) }, 'Redis failed'),
+    log.warn({ error: describeError(error) }, 'Redis failed'),
   );
   const listening = { host: options.host, allowAnonymous: options.allowAnonymous ?? false };
   await requireKeyOrLoopback(redis, listening);
@@ -189,51 +142,36 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     redis.disconnect();
     throw error;
   });
-  const dispatcher = createDispatcher(redis, { streams });
-  const cacheMs = options.registryCacheMs;
-  const registry = createRegistry(redis, cacheMs === undefined ? {} : { cacheMs });
-  const clock = options.clock ?? systemClock;
-  const working = { redis, dispatcher, registry, clock, ids: randomIds, gatewayLimits: limits, report };
   const { files } = options;
-  const starting: Promise<RunningBatches | undefined> =
-    files === undefined ? Promise.resolve(undefined) : startBatches(files, working);
-  const batches = await starting.catch(async (error: unknown) => {
-    await dispatcher.close();
-    redis.disconnect();
-    throw error;
-  });
-  const app = createGateway({
-    dispatcher,
-    registry,
+  const { app, batches, resumptions, ...gateway } = await openGateway({
+    redis,
+    streams,
+    registryCacheMs: options.registryCacheMs,
     limits,
-    clock,
-    batches: batches?.desk ?? null,
-    ids: randomIds,
+    clock: options.clock ?? systemClock,
     admission,
     access: createAccess(redis, { anonymous: mayBeAnonymous(listening) }),
     corsOrigins: options.corsOrigins ?? [],
-    pools: createPoolReader(redis),
+    tracer: options.tracer ?? null,
+    openBatches: async (dependencies) => (files === undefined ? null : startBatches(files, dependencies)),
     accessLog: (entry) => log.info?.(entry, 'A request ended'),
     report,
   });
 
-  const server = createHttpServer(app, batches === undefined ? REQUEST_TIMEOUT_MS : UPLOAD_TIMEOUT_MS);
+  const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, ...options.timeouts };
+  const server = createHttpServer(app, timeouts, batches !== null);
   sendAwayWhile(server, admission.closed);
   const allAnswered = watchAnswers(server);
 
-  const closeConnections = async (): Promise<void> => {
-    await batches?.close();
-    await dispatcher.close();
-    redis.disconnect();
-  };
   let port: number;
   try {
     port = await listen(server, options.host, options.port);
   } catch (error) {
-    await closeConnections();
+    await gateway.close();
     throw error;
   }
 
+  const endWatch = watchAbandoned(resumptions, limits);
   const close = async (drainMs: number, noticeMs: number): Promise<void> => {
     // Other gateways go on with its batches at once.
     const handedOver = batches?.close();
@@ -247,7 +185,8 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     await within(allAnswered(), ABORT_GRACE_MS);
     server.closeAllConnections();
     await handedOver;
-    await closeConnections();
+    endWatch();
+    await gateway.close();
   };
   let closing: Promise<void> | undefined;
   return {

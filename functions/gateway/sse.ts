@@ -1,6 +1,7 @@
 import { ClientGoneError, toRequestError } from './errors.ts';
 import type { AnswerEvent, JournalReader } from './generation/journal.ts';
 import type { AnswerFormat } from './responses/format.ts';
+import { type MessageId, messageId } from './resumption/message-id.ts';
 
 export const SSE_HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
@@ -20,36 +21,75 @@ export interface SseOptions {
   readonly journal: JournalReader;
   readonly format: AnswerFormat;
   readonly report: (error: unknown) => void;
+  /** Of a resumable answer, what the client has of it already; absent where messages are to have no ids. */
+  readonly has?: MessageId | undefined;
+}
+
+/** Gives messages their ids, and leaves out those that the client has. */
+function numbered({ requestId, messages }: MessageId): (message: string) => string {
+  let made = 0;
+  return (message) => {
+    made += 1;
+    return made <= messages ? '' : `id: ${messageId({ requestId, messages: made })}\n${message}`;
+  };
 }
 
 /** Events of one request, the events of one read at a time. */
 export type EventBatches = AsyncGenerator<readonly AnswerEvent[], void, undefined>;
 
+/** @returns the next piece of text of a stream; null at its end */
+type NextText = () => Promise<string | null>;
+
 /**
  * The text of a stream, one piece per batch of events so that one read of Redis is one write to the client. A failure
  * becomes a last `error` object: the status line has long been sent.
  */
-async function* sseTexts(
+function sseTexts(
   first: readonly AnswerEvent[],
   rest: EventBatches,
-  { journal, format, report }: SseOptions,
-): AsyncGenerator<string, void, undefined> {
-  const sse = format.wire === 'bare' ? bare : named;
-  const textOf = (events: readonly AnswerEvent[]): string => events.flatMap(format.chunks).map(sse).join('');
-  try {
-    let text = textOf(first);
+  { journal, format, report, has }: SseOptions,
+): NextText {
+  const write = format.wire === 'bare' ? bare : named;
+  const number = has && numbered(has);
+  const sse = number === undefined ? write : (data: object) => number(write(data));
+  const textOf = (events: readonly AnswerEvent[]): string => {
+    let text = '';
+    for (const event of events) for (const chunk of format.chunks(event)) text += sse(chunk);
+    return text;
+  };
+  const lastText = (): string => {
+    const last = format.lastChunks(journal.usage()).map(sse).join('');
+    const end = format.wire === 'bare' ? DONE : '';
+    return last + (number === undefined || end === '' ? end : number(end));
+  };
+  let unread: readonly AnswerEvent[] | null = first;
+  let isOver = false;
+
+  const next: NextText = async () => {
+    let text = unread === null ? '' : textOf(unread);
+    unread = null;
     while (!journal.done()) {
-      if (text !== '') yield text;
+      if (text !== '') return text;
       const { done, value } = await rest.next();
-      if (done) return;
+      if (done) {
+        isOver = true;
+        return null;
+      }
       text = value.length === 0 ? KEEP_ALIVE : textOf(value);
     }
-    const last = format.lastChunks(journal.usage()).map(sse).join('');
-    yield text + last + (format.wire === 'bare' ? DONE : '');
-  } catch (error) {
-    if (error instanceof ClientGoneError) return;
-    yield sse(format.failureChunk(toRequestError(error, report).failure));
-  }
+    isOver = true;
+    return text + lastText();
+  };
+  return async () => {
+    if (isOver) return null;
+    try {
+      return await next();
+    } catch (error) {
+      isOver = true;
+      if (error instanceof ClientGoneError) return null;
+      return write(format.failureChunk(toRequestError(error, report).failure));
+    }
+  };
 }
 
 /**
@@ -66,14 +106,12 @@ export function sseBody(
   options: SseOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  const texts = sseTexts(first, rest, options);
+  const nextText = sseTexts(first, rest, options);
   let pulling = false;
   let onAbort = () => {};
 
   const end = async (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
-    await texts.return();
-    // Returning the texts ends the events only where the texts had begun.
     await rest.return();
   };
 
@@ -90,13 +128,13 @@ export function sseBody(
     },
     async pull(controller) {
       pulling = true;
-      const { done, value } = await texts.next();
+      const text = await nextText();
       pulling = false;
-      if (done) {
+      if (text === null) {
         await end();
         controller.close();
       } else {
-        controller.enqueue(encoder.encode(value));
+        controller.enqueue(encoder.encode(text));
       }
     },
     cancel: end,

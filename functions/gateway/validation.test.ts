@@ -66,7 +66,7 @@ describe('a chat completion is refused, naming the field', () => {
     [
       'tool calls',
       chat({ messages: [{ role: 'assistant', content: null, tool_calls: [{}] }] }),
-      'messages[0].tool_calls',
+      'messages[0].tool_calls[0].id',
     ],
     ['max_tokens 0', chat({ max_tokens: 0 }), 'max_tokens'],
     ['max_tokens negative', chat({ max_tokens: -1 }), 'max_tokens'],
@@ -105,7 +105,7 @@ describe('a chat completion is refused, naming the field', () => {
     ['logprobs a number', chat({ logprobs: 5 }), 'logprobs'],
     ['top_logprobs above 20', chat({ logprobs: true, top_logprobs: 21 }), 'top_logprobs'],
     ['top_logprobs without logprobs', chat({ top_logprobs: 2 }), 'top_logprobs'],
-    ['tools', chat({ tools: [{ type: 'function' }] }), 'tools'],
+    ['tools', chat({ tools: [{ type: 'function' }] }), 'tools[0].function'],
     ['a response format that is no object', chat({ response_format: 'json' }), 'response_format'],
     ['an unknown response format', chat({ response_format: { type: 'xml' } }), 'response_format.type'],
     ['audio', chat({ audio: { voice: 'x' } }), 'audio'],

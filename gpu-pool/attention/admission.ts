@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../../shared/model/config.ts';
-import type { Prompt, SequenceJob } from '../../shared/protocol/request.ts';
+import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { RequestFailure } from '../../shared/protocol/token-event.ts';
+import { encodePrompt } from '../tokenizer/encode-prompt.ts';
 import type { ModelTokenizer } from '../tokenizer/model-tokenizer.ts';
 import { invalidRequest } from './failure.ts';
 
@@ -43,10 +44,4 @@ export function admit(job: SequenceJob, config: ModelConfig, tokenizer: ModelTok
     };
   }
   return { promptIds, maxTokens };
-}
-
-function encodePrompt(prompt: Prompt, tokenizer: ModelTokenizer): readonly number[] {
-  if (prompt.kind === 'tokens') return prompt.ids;
-  if (prompt.kind === 'text') return tokenizer.encode(prompt.text, { addSpecialTokens: true });
-  return tokenizer.encode(tokenizer.renderChat(prompt.messages, { addGenerationPrompt: true }));
 }

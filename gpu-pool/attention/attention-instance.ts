@@ -7,6 +7,7 @@ import { keepTelemetryOff } from '../runtime/telemetry.ts';
 import { WORKER_LIMITS } from '../runtime/worker-limits.ts';
 import { unavailable } from './failure.ts';
 import { PHASES } from './phase-times.ts';
+import type { SequenceTraces } from './sequence-traces.ts';
 import type { TraceMemory } from './trace-sampler.ts';
 import type {
   AttentionCommand,
@@ -17,6 +18,9 @@ import type {
 
 /** Writes events to the token streams; resolves when they are stored. */
 export type EventSink = (events: readonly (readonly [string, TokenEvent])[]) => Promise<void>;
+
+/** What an instance tells its host of its way to experts. */
+export type Interrupted = Omit<Extract<AttentionReport, { kind: 'interrupted' }>, 'kind'>;
 
 interface Pending {
   readonly job: SequenceJob;
@@ -35,6 +39,8 @@ export class AttentionInstance {
   /** Window of its routing results, written by its thread. */
   readonly trace: TraceMemory;
   state: InstanceState = 'loading';
+  /** Of the placement under which its steps are sent; 0 where that never changes. */
+  placementVersion: number;
   /** Resolves when the model is loaded. @throws JanusError when it cannot be */
   readonly ready: Promise<void>;
   statistics: AttentionStatistics = {
@@ -45,27 +51,37 @@ export class AttentionInstance {
     exchange: { layerSteps: 0, totalAMax: 0, regimes: [] },
     steps: 0,
     phasesMs: [],
+    pace: null,
   };
   /** From the end of each step until its events were stored, all together. */
   #storeMs = 0;
   readonly #worker: Worker;
   readonly #steps: Int32Array;
   readonly #sink: EventSink;
+  readonly #traces: SequenceTraces | null;
   readonly #pending = new Map<string, Pending>();
   readonly #ended: Promise<void>;
 
-  /** @param onLost called when the thread ends without having been stopped */
+  /**
+   * @param onLost called when the thread ends without having been stopped
+   * @param traces told of its sequences; null where nothing is traced
+   * @param onInterrupted called when a step failed because of the way to experts and is to be tried again
+   */
   constructor(
     start: Omit<AttentionWorkerData, 'stepCounter'>,
     sink: EventSink,
     onLost: (id: string, reason: string) => void,
+    traces: SequenceTraces | null = null,
+    onInterrupted: (interrupted: Interrupted) => void = () => {},
   ) {
     const data: AttentionWorkerData = { ...start, stepCounter: new SharedArrayBuffer(4) };
     this.id = data.id;
     this.slots = data.limits.slots;
     this.trace = data.trace;
+    this.placementVersion = data.experts.kind === 'remote' ? data.experts.placement.version : 0;
     this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
+    this.#traces = traces;
     keepTelemetryOff();
     this.#worker = new Worker(new URL('./attention-worker.ts', import.meta.url), {
       workerData: data,
@@ -85,6 +101,11 @@ export class AttentionInstance {
           return;
         }
         if (report.kind === 'progress') return this.#take(report);
+        if (report.kind === 'interrupted') return onInterrupted(report);
+        if (report.kind === 'placed') {
+          this.placementVersion = report.version;
+          return;
+        }
         this.state = 'ready';
         resolve();
       });
@@ -118,6 +139,7 @@ export class AttentionInstance {
   submit(job: SequenceJob, emitted: readonly number[]): Promise<SequenceOutcome> {
     return new Promise((resolve) => {
       this.#pending.set(keyOf(job.requestId, job.choice), { job, resolve });
+      this.#traces?.begin(job, emitted.length, Date.now());
       this.#tell({ kind: 'submit', job, emitted });
     });
   }
@@ -126,13 +148,18 @@ export class AttentionInstance {
     this.#tell({ kind: 'cancel', requestId });
   }
 
+  /** Lets the instance go on under another placement, after the step it is at. */
+  place(experts: Extract<AttentionCommand, { kind: 'place' }>['experts']): void {
+    this.#tell({ kind: 'place', experts });
+  }
+
   record(): AttentionInstanceRecord {
-    const { slotsInUse, waiting, prefixCache, steps, phasesMs: threadMs } = this.statistics;
+    const { slotsInUse, waiting, prefixCache, steps, phasesMs: threadMs, pace } = this.statistics;
     const { id, state, slots } = this;
     const phases = PHASES.map((phase, i) => [phase, threadMs[i] ?? 0]);
     const load = { slots, slotsInUse, waiting, prefixCache };
     const phasesMs = { ...Object.fromEntries(phases), store: this.#storeMs };
-    return { id, state, ...load, steps, phasesMs };
+    return { id, state, ...load, steps, phasesMs, ...(pace && { pace }) };
   }
 
   /** Stops after the step it is at; sequences that still run fail as unavailable. */
@@ -150,6 +177,7 @@ export class AttentionInstance {
   }
 
   #take(report: Extract<AttentionReport, { kind: 'progress' }>): void {
+    this.#traces?.take(report, this.statistics);
     this.statistics = report.statistics;
     const stored = this.#sink(report.events);
     stored.then(
@@ -177,6 +205,7 @@ export class AttentionInstance {
 
   /** The thread is gone: what it had is failed on its behalf. */
   #failPending(): void {
+    this.#traces?.fail(Date.now());
     const error = unavailable(`Attention instance ${this.id} ended unexpectedly; send the request again.`);
     for (const { job, resolve } of this.#pending.values()) {
       const { requestId, choice } = job;

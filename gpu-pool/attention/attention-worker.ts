@@ -1,13 +1,17 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { ModelConfig } from '../../shared/model/config.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import type { ExchangeError } from '../exchange/link.ts';
+import type { SwitchableExchange } from '../exchange/switchable-exchange.ts';
 import { openModel } from '../runtime/open-model.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { Engine } from './engine.ts';
 import { unavailable } from './failure.ts';
 import { ForwardPass } from './forward-pass.ts';
+import { Interruption, isBehind, lossOf } from './interruption.ts';
 import { openAttention } from './open-attention.ts';
-import { openExchange } from './open-exchange.ts';
+import { openExchange, openUnder } from './open-exchange.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { SequenceFactory } from './sequence-factory.ts';
 import type {
@@ -29,8 +33,15 @@ let events: [string, TokenEvent][] = [];
 let ended: EndedSequence[] = [];
 const inbox: AttentionCommand[] = [];
 let wake: (() => void) | undefined;
+const interruption = new Interruption();
 
-function load(): { engine: Engine; exchange: Exchange } {
+interface Loaded {
+  readonly engine: Engine;
+  readonly exchange: SwitchableExchange;
+  readonly config: ModelConfig;
+}
+
+function load(): Loaded {
   const model = openModel(data.model);
   const { config } = model;
   const tokenizer = loadTokenizer(data.model.folder, config.vocabularySize);
@@ -47,16 +58,17 @@ function load(): { engine: Engine; exchange: Exchange } {
     ...(maxBytes > 0 && { prefixCache: new PrefixCache({ cache, maxBytes, exactSingleRows }) }),
     forwardPass: new ForwardPass(config, attention.model, cache, exchange),
     limits: data.limits,
+    survivesInterruptions: data.experts.kind === 'remote',
     listener: {
       event: (requestId, event) => events.push([requestId, event]),
       ended: (requestId, choice, outcome) => ended.push({ requestId, choice, outcome }),
     },
   });
-  return { engine, exchange };
+  return { engine, exchange, config };
 }
 
 function report(engine: Engine, exchange: Exchange): void {
-  const { slotsInUse, waiting, prefixCache, phases } = engine;
+  const { slotsInUse, waiting, prefixCache, phases, pace } = engine;
   const { statistics: links, counters } = exchange;
   const { steps, totalsMs } = phases;
   const statistics = {
@@ -67,6 +79,7 @@ function report(engine: Engine, exchange: Exchange): void {
     exchange: counters,
     steps,
     phasesMs: [...totalsMs],
+    pace,
   };
   say({ kind: 'progress', events, ended, statistics, saidAtMs: Date.now() });
   events = [];
@@ -78,8 +91,44 @@ function nextCommand(): AttentionCommand | undefined {
   return inbox.shift() ?? (receiveMessageOnPort(port)?.message as AttentionCommand | undefined);
 }
 
-async function serve(engine: Engine, exchange: Exchange): Promise<void> {
+/** Resolves when a command comes, or after a while. */
+async function waitForCommand(limitMs?: number): Promise<void> {
+  if (inbox.length > 0) return;
+  await new Promise<void>((resolve) => {
+    const timer = limitMs === undefined ? undefined : setTimeout(resolve, limitMs);
+    wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}
+
+async function step(engine: Engine, exchange: Exchange): Promise<ExchangeError | undefined> {
+  exchange.setActive?.(true);
+  exchange.beginStep?.();
+  try {
+    return await engine.step();
+  } finally {
+    exchange.endStep?.();
+  }
+}
+
+/** Pauses until a step that came to nothing is to be tried again; its sequences fail when that has gone on for too long. */
+async function outlive({ engine, exchange }: Loaded, error: ExchangeError, version: number): Promise<void> {
+  const pauseMs = interruption.pauseAfter(error, performance.now());
+  if (pauseMs === null) {
+    interruption.end();
+    return engine.giveUp(error);
+  }
+  if (!isBehind(error)) say({ kind: 'interrupted', version, loss: lossOf(error), message: error.message });
+  exchange.setActive?.(false);
+  await waitForCommand(pauseMs);
+}
+
+async function serve(loaded: Loaded): Promise<void> {
+  const { engine, exchange, config } = loaded;
   const steps = new Int32Array(data.stepCounter);
+  let version = data.experts.kind === 'remote' ? data.experts.placement.version : 0;
   for (;;) {
     for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
       if (command.kind === 'stop') {
@@ -88,16 +137,17 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
         return report(engine, exchange);
       }
       if (command.kind === 'submit') engine.submit(command.job, command.emitted);
-      else engine.cancel(command.requestId);
+      else if (command.kind === 'cancel') engine.cancel(command.requestId);
+      else {
+        await exchange.switchTo(openUnder(data, config, command.experts));
+        version = command.experts.placement.version;
+        say({ kind: 'placed', version });
+      }
     }
     if (!engine.idle) {
-      exchange.setActive?.(true);
-      exchange.beginStep?.();
-      try {
-        await engine.step();
-      } finally {
-        exchange.endStep?.();
-      }
+      const interrupted = await step(engine, exchange);
+      if (interrupted === undefined) interruption.end();
+      else await outlive(loaded, interrupted, version);
       Atomics.add(steps, 0, 1);
     }
     if (events.length > 0 || ended.length > 0) {
@@ -106,9 +156,7 @@ async function serve(engine: Engine, exchange: Exchange): Promise<void> {
     }
     if (!engine.idle || inbox.length > 0) continue;
     exchange.setActive?.(false);
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-    });
+    await waitForCommand();
     engine.phases.resume();
   }
 }
@@ -119,11 +167,12 @@ port.on('message', (command: AttentionCommand) => {
 });
 try {
   const startedAt = performance.now();
-  const { engine, exchange } = load();
+  const loaded = load();
+  const { engine, exchange } = loaded;
   // Before it counts as ready, so that the first record of a ready instance tells of its prefix cache.
   report(engine, exchange);
   say({ kind: 'ready', loadMs: performance.now() - startedAt });
-  await serve(engine, exchange);
+  await serve(loaded);
   await exchange.close();
 } catch (error) {
   say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });

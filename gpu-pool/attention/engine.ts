@@ -1,13 +1,14 @@
 import { type DecodeTurn, planStep, type StepLimits } from '../../shared/batching/plan-step.ts';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { PrefixCacheRecord } from '../../shared/protocol/member.ts';
+import type { PaceRecord, PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { RequestFailure, TokenEvent } from '../../shared/protocol/token-event.ts';
-import { ExchangeError } from '../exchange/link.ts';
+import { ExchangeError, isInterruption } from '../exchange/link.ts';
 import { admit } from './admission.ts';
 import { invalidRequest, serverFault, unavailable } from './failure.ts';
 import type { ForwardPass } from './forward-pass.ts';
 import { CacheMemoryError, type KvCache } from './kv-cache.ts';
+import { Pace } from './pace.ts';
 import type { PhaseTimes } from './phase-times.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Sequence, SequenceStart } from './sequence.ts';
@@ -31,6 +32,8 @@ export interface EngineParts {
     readonly waiting: number;
   };
   readonly listener: EngineListener;
+  /** Sequences outlive steps that failed because of the way to experts. */
+  readonly survivesInterruptions?: boolean;
 }
 
 type TokenCounts = Pick<Sequence, 'promptTokens' | 'cachedTokens' | 'completionTokens'>;
@@ -50,11 +53,13 @@ export class Engine {
   #running: Sequence[] = [];
   readonly #rows: Int32Array;
   readonly #turn: DecodeTurn = { nextArrival: 0 };
+  readonly #pace: Pace;
   #arrivals = 0;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#rows = new Int32Array(parts.cache.slots);
+    this.#pace = new Pace(parts.cache.slots);
   }
 
   /** Where the time of its steps went. */
@@ -65,6 +70,11 @@ export class Engine {
   /** What its prefix cache holds and counted; null where it keeps no prefixes. */
   get prefixCache(): PrefixCacheRecord | null {
     return this.#parts.prefixCache?.statistics ?? null;
+  }
+
+  /** How fast it got on of late; null until it has computed a step. */
+  get pace(): PaceRecord | null {
+    return this.#pace.record(this.#parts.limits, this.#running, this.#waiting);
   }
 
   get slotsInUse(): number {
@@ -119,19 +129,25 @@ export class Engine {
     this.#fillSlots();
   }
 
-  /** Computes one step of the batch. Does nothing when there is no work. */
-  async step(): Promise<void> {
+  /**
+   * Computes one step of the batch. Does nothing when there is no work.
+   *
+   * @returns why the step came to nothing and is to be tried again, where sequences survive that
+   */
+  async step(): Promise<ExchangeError | undefined> {
     const { forwardPass, prefixCache, limits } = this.#parts;
     this.#fillSlots();
     const running = this.#running;
     this.#reusePrefixes(running);
     const total = planStep(running, limits, this.#turn, this.#rows);
     if (total === 0) return;
+    this.#pace.stepBegins(running, this.#rows, performance.now());
     try {
       await forwardPass.run(running, this.#rows, total);
     } catch (error) {
       // Only ways to experts fail in ordinary operation.
       forwardPass.phases.end('exchange');
+      if (this.#parts.survivesInterruptions && isInterruption(error)) return error;
       this.#failStep(running, error);
       return;
     }
@@ -142,6 +158,12 @@ export class Engine {
       if (logits !== undefined) this.#sample(sequence, logits);
     }
     forwardPass.phases.end('sample');
+    this.#pace.stepEnds(performance.now());
+  }
+
+  /** Fails everything that has a slot, because steps have been interrupted for too long. */
+  giveUp(error: ExchangeError): void {
+    for (const sequence of this.#running) this.#fail(sequence, unavailable(error.message));
   }
 
   /** Fails everything that waits or runs, for instance because the host stops. */
@@ -164,6 +186,7 @@ export class Engine {
       try {
         const sequence = factory.create({ ...start, slot });
         this.#running = [...this.#running, sequence];
+        this.#pace.slotTaken(slot, performance.now());
         if (start.emitted.length === 0) {
           listener.event(job.requestId, {
             kind: 'started',
@@ -213,6 +236,7 @@ export class Engine {
     const { requestId, choice } = sequence.job;
     try {
       const { finished, ...token } = sequence.take(logits);
+      this.#pace.generated();
       listener.event(requestId, { kind: 'token', choice, ...token });
       if (finished !== undefined) this.#finish(sequence, finished);
     } catch (error) {
@@ -271,6 +295,7 @@ export class Engine {
   /** Takes a sequence out of the batch. The list is replaced, so that a loop over the old one goes on undisturbed. */
   #release(sequence: Sequence): void {
     this.#running = this.#running.filter((other) => other !== sequence);
+    this.#pace.slotFreed(sequence.slot, sequence.promptTokens, performance.now());
     this.#parts.cache.release(sequence.slot);
   }
 }

@@ -18,3 +18,8 @@ export function unavailable(message: string): RequestFailure {
 export function serverFault(message: string): RequestFailure {
   return { status: 500, type: 'server_error', code: null, param: null, message };
 }
+
+/** The client does not wait any longer. */
+export function deadlineExceeded(message: string): RequestFailure {
+  return { status: 504, type: 'server_error', code: 'deadline_exceeded', param: null, message };
+}

@@ -2,7 +2,10 @@ import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import { RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { servingHosts } from '../../shared/replacement/transition.ts';
 import { placementHosts } from '../../shared/scheduler/layout.ts';
+import { AbsentLink } from '../exchange/absent-link.ts';
+import type { KernelSum } from '../exchange/combine.ts';
 import {
   allocateStep,
   type Destination,
@@ -18,12 +21,17 @@ import { RedisRelay } from '../exchange/redis-relay.ts';
 import { RoundExchange, RoundRows } from '../exchange/round-exchange.ts';
 import { type Assistant, SharedMemoryLink } from '../exchange/shared-memory-link.ts';
 import { SocketLink } from '../exchange/socket-link.ts';
+import { loadKernels } from '../kernels/kernels.ts';
 import type { GateModel } from '../runtime/gate-model.ts';
+import type { KernelSource } from '../runtime/kernel/kernel-source.ts';
 import { DEFAULT_TRACE_SAMPLING, TraceSampler } from './trace-sampler.ts';
 import type { AttentionWorkerData, ExpertSource } from './worker-protocol.ts';
 
+/** Floats that the kernel sums at once. */
+const SUMMED_AT_ONCE = 8;
+
 type LocalPool = Extract<ExpertSource, { kind: 'local' }>;
-type RemotePool = Extract<ExpertSource, { kind: 'remote' }>;
+export type RemotePool = Extract<ExpertSource, { kind: 'remote' }>;
 
 function commonOptions(data: AttentionWorkerData, pool: LocalPool | RemotePool, shape: LayerStepShape) {
   return {
@@ -59,6 +67,7 @@ export function openLocalPool(
     spinMs: data.kernels?.team.spinMs ?? 0,
     wakes: availableParallelism() > 1,
     ...(assistant && { assistant }),
+    ...(data.kernels && { kernelSum: kernelSum(data.kernels.source) }),
     ...(gate && { gate: (...routing: Parameters<GateModel['route']>) => gate.route(...routing) }),
   });
   const instances = placement.instances.map((instance) => instance.id);
@@ -67,6 +76,21 @@ export function openLocalPool(
     step,
     destinations: [{ instances, link }],
   });
+}
+
+/** Sums outputs in kernel memory, in the order of `Combiner`. */
+function kernelSum({ memory, module }: KernelSource): KernelSum {
+  const kernels = loadKernels(memory, module);
+  const { buffer } = memory;
+  return ({ outputs, gateWeights, groups: { positionOf }, rows, shape }, from, to, output) => {
+    const { expertsPerToken, hiddenSize } = shape;
+    if (outputs.buffer !== buffer || output.buffer !== buffer || hiddenSize % SUMMED_AT_ONCE !== 0)
+      return false;
+    const [positions, weights] = [positionOf.byteOffset, gateWeights.byteOffset];
+    const sum = output.byteOffset;
+    kernels.combine(outputs.byteOffset, positions, weights, rows, expertsPerToken, hiddenSize, from, to, sum);
+    return true;
+  };
 }
 
 /** Opens the exchange of an attention instance whose experts are on other hosts, alone or together with those of its host. */
@@ -88,18 +112,21 @@ function remoteOptions(
   const connections = new Connections(redisUrl);
   const hosts = placementHosts(placement);
   const links = new LinkFactory(data, pool, shape, connections);
+  const serving = servingHosts(placement);
   const instancesOf = (host: string) =>
     placement.instances.filter((instance) => instance.host === host).map((instance) => instance.id);
+  const open = (host: string, only?: number) =>
+    serving.includes(host) ? links.open(host, only) : new AbsentLink(host);
   const destinations: Destination[] =
     mode === 'one-phase'
-      ? placement.instances.map(({ id, host }) => ({ instances: [id], link: links.open(host, id) }))
-      : hosts.map((host) => ({ instances: instancesOf(host), link: links.open(host) }));
+      ? placement.instances.map(({ id, host }) => ({ instances: [id], link: open(host, id) }))
+      : hosts.map((host) => ({ instances: instancesOf(host), link: open(host) }));
   const common = { ...commonOptions(data, pool, shape), step: allocateStep(shape), destinations };
   const closeConnections = async () => {
     await links.close();
     connections.close();
   };
-  if (hosts.length < 2 || (mode !== 'auto' && mode !== 'relay')) return { ...common, closeConnections };
+  if (serving.length < 2 || (mode !== 'auto' && mode !== 'relay')) return { ...common, closeConnections };
   const relay = new RedisRelay({
     model: data.model.name,
     attention: data.id,
@@ -112,7 +139,7 @@ function remoteOptions(
   const policy =
     mode === 'relay'
       ? { choose: () => 'relay' as const, record: () => {}, records: [] }
-      : new RegimeChooser({ direct: hosts.length, relay: 1 });
+      : new RegimeChooser({ direct: serving.length, relay: 1 });
   return { ...common, relay: { relay, policy }, closeConnections };
 }
 

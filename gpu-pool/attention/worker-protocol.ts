@@ -1,6 +1,6 @@
 import type { StepLimits } from '../../shared/batching/plan-step.ts';
 import type { GatePlacement } from '../../shared/model/config.ts';
-import type { ExchangeAddress, PrefixCacheRecord } from '../../shared/protocol/member.ts';
+import type { ExchangeAddress, PaceRecord, PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
@@ -10,6 +10,7 @@ import type { SharedExchange } from '../exchange/lane-memory.ts';
 import type { AttentionSizes } from '../runtime/kernel/attention-layout.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import type { Loss } from './interruption.ts';
 import type { TraceMemory } from './trace-sampler.ts';
 
 /** Where an attention instance finds its experts. */
@@ -94,6 +95,8 @@ export interface AttentionWorkerData {
 export type AttentionCommand =
   | { readonly kind: 'submit'; readonly job: SequenceJob; readonly emitted: readonly number[] }
   | { readonly kind: 'cancel'; readonly requestId: string }
+  /** Go on under another placement, from the next step on. */
+  | { readonly kind: 'place'; readonly experts: Extract<ExpertSource, { kind: 'remote' }> }
   | { readonly kind: 'stop' };
 
 /** The end of one sequence. */
@@ -113,11 +116,22 @@ export interface AttentionStatistics {
   readonly steps: number;
   /** Milliseconds of each of `PHASES` since the start. */
   readonly phasesMs: readonly number[];
+  /** Null until a step was computed. */
+  readonly pace: PaceRecord | null;
 }
 
 export type AttentionReport =
   | { readonly kind: 'ready'; readonly loadMs: number }
   | { readonly kind: 'failed'; readonly message: string }
+  /** It sends its steps under this placement version now. */
+  | { readonly kind: 'placed'; readonly version: number }
+  /** A step failed because of the way to experts; it is tried again, best under a placement without what is lost. */
+  | {
+      readonly kind: 'interrupted';
+      readonly version: number;
+      readonly loss: Loss | null;
+      readonly message: string;
+    }
   /** After each step, and after a change between steps. */
   | {
       readonly kind: 'progress';

@@ -1,10 +1,13 @@
 import { Template } from '@huggingface/jinja';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import type { ChatMessage } from '../../shared/protocol/request.ts';
+import type { ChatMessage, FunctionTool } from '../../shared/protocol/request.ts';
+import { spellTools } from './spelled-tools.ts';
 
 export interface RenderOptions {
   /** True: the text ends with the beginning of the assistant's answer. */
   readonly addGenerationPrompt: boolean;
+  /** What the model may call. Default: nothing. */
+  readonly tools?: readonly FunctionTool[];
 }
 
 /** The Jinja template by which a model folder turns a conversation into one text. */
@@ -12,6 +15,7 @@ export class ChatTemplate {
   readonly #template: Template;
   readonly #source: string;
   readonly #specialTokens: Readonly<Record<string, string>>;
+  readonly #knowsTools: boolean;
 
   /**
    * @param template Jinja text
@@ -29,14 +33,16 @@ export class ChatTemplate {
     }
     this.#source = source;
     this.#specialTokens = specialTokens;
+    this.#knowsTools = /\btools\b/.test(template);
   }
 
   /** @throws JanusError with the template's own words if it raises an exception, as it may for a role it does not know */
-  render(messages: readonly ChatMessage[], { addGenerationPrompt }: RenderOptions): string {
+  render(messages: readonly ChatMessage[], { addGenerationPrompt, tools = [] }: RenderOptions): string {
     try {
       return this.#template.render({
         ...this.#specialTokens,
-        messages,
+        messages: this.#knowsTools ? messages : spellTools(messages, tools),
+        ...(this.#knowsTools && tools.length > 0 && { tools }),
         add_generation_prompt: addGenerationPrompt,
       });
     } catch (cause) {

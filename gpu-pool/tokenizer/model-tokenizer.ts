@@ -58,6 +58,11 @@ export class ModelTokenizer implements TokenText {
     return ids.map((id) => detokenizer.push(id)).join('') + detokenizer.flush();
   }
 
+  /** Each token as the vocabulary spells it; '' for an id without a token. */
+  tokenTexts(ids: readonly number[]): string[] {
+    return ids.map((id) => this.#library.id_to_token(id) ?? '');
+  }
+
   /** The exact bytes of one token, special or not, as a view; empty for an id without a token. Do not write to it. */
   tokenBytes(id: number): Uint8Array<ArrayBuffer> {
     return this.#bytes.of(id);

@@ -1,9 +1,9 @@
 import { JanusError } from '../errors/janus-error.ts';
-import type { Constraint } from '../protocol/request.ts';
+import type { Constraint, JsonConstraint } from '../protocol/request.ts';
+import { compileToolCall } from './compile-tool-call.ts';
 import type { Grammar } from './grammar.ts';
-import { MAX_SCHEMA_BYTES, MAX_SCHEMA_LEVELS } from './limits.ts';
 import { SchemaCompiler } from './schema/schema-compiler.ts';
-import { SchemaError } from './schema-error.ts';
+import { checkSchemaSize } from './schema/schema-size.ts';
 
 /**
  * The grammar of all JSON texts that fit a JSON Schema, in UTF-8, as a model is to write them:
@@ -22,42 +22,29 @@ import { SchemaError } from './schema-error.ts';
  * @throws SchemaError that names the place and the keyword that is wrong or not supported
  */
 export function compileSchema(schema: unknown): Grammar {
-  checkLevels(schema);
-  const bytes = new TextEncoder().encode(JSON.stringify(schema) ?? '').length;
-  if (bytes > MAX_SCHEMA_BYTES) {
-    throw new SchemaError('#', null, `has ${bytes} bytes; at most ${MAX_SCHEMA_BYTES} are supported`);
-  }
+  checkSchemaSize(schema);
   return new SchemaCompiler(schema).compile();
 }
+
+const schemaOf = (constraint: JsonConstraint): unknown =>
+  constraint.kind === 'json_object' ? { type: 'object' } : constraint.schema;
 
 /**
  * The grammar of what a request asks the answer to be.
  *
  * @throws SchemaError as `compileSchema`
+ * @throws ParametersError as `compileToolCall`
  */
 export function compileConstraint(constraint: Constraint): Grammar {
   switch (constraint.kind) {
     case 'json_object':
-      return compileSchema({ type: 'object' });
     case 'json_schema':
-      return compileSchema(constraint.schema);
+      return compileSchema(schemaOf(constraint));
+    case 'tool_call':
+      return compileToolCall(constraint.functions, constraint.otherwise && schemaOf(constraint.otherwise));
     default:
       throw new JanusError(
-        `constraint.kind is ${JSON.stringify(constraint)}: use json_object or json_schema.`,
+        `constraint.kind is ${JSON.stringify(constraint)}: use json_object, json_schema or tool_call.`,
       );
-  }
-}
-
-/** Level by level: a schema that is nested too deeply would overflow the stack of whatever recurses through it. */
-function checkLevels(schema: unknown): void {
-  let level: unknown[] = [schema];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_SCHEMA_LEVELS) {
-      const problem = `has more than ${MAX_SCHEMA_LEVELS} objects and lists inside each other, which is not supported`;
-      throw new SchemaError('#', null, problem);
-    }
-    level = level.flatMap((value) =>
-      typeof value === 'object' && value !== null ? Object.values(value) : [],
-    );
   }
 }

@@ -1,6 +1,7 @@
 import { BYTES, CALL, END, FAIL, type Grammar, type NodeId, RETURN, SPLIT } from './grammar.ts';
 import { leastNesting } from './least-nesting.ts';
 import { MAX_GRAMMAR_SIZE } from './limits.ts';
+import { sortByDistance } from './nearest-first.ts';
 import { SchemaError } from './schema-error.ts';
 
 /** Bytes from `lowest` to `highest` lead to `target`. */
@@ -53,7 +54,7 @@ export class GrammarBuilder {
 
   /** A node to be defined later, as loops and recursion need one. */
   reserve(): NodeId {
-    this.#spend(2);
+    this.spend(2);
     this.#kinds.push(SPLIT);
     return this.#edges.push([]) - 1;
   }
@@ -101,12 +102,13 @@ export class GrammarBuilder {
       }
     }
     const graph = { kinds: Uint8Array.from(this.#kinds), offsets, targets };
+    sortByDistance(graph);
     return { start, classOf, classes, ...graph, lowest, highest, nesting: leastNesting(graph) };
   }
 
   #add(kind: number, edges: readonly number[]): NodeId {
     // What is known already counts too, as it takes as long.
-    this.#spend(1 + edges.length / (kind === BYTES ? 3 : 1));
+    this.spend(1 + edges.length / (kind === BYTES ? 3 : 1));
     const key = `${kind}:${edges.join()}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -116,7 +118,12 @@ export class GrammarBuilder {
     return node;
   }
 
-  #spend(size: number): void {
+  /**
+   * Counts work towards the bound of the grammar, also such that makes no node.
+   *
+   * @throws SchemaError where it is too much
+   */
+  spend(size: number): void {
     this.#size += size;
     if (this.#size <= MAX_GRAMMAR_SIZE) return;
     throw new SchemaError(

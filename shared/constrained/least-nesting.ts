@@ -1,6 +1,6 @@
 import { CALL, type Grammar, RETURN, UNREACHABLE } from './grammar.ts';
 
-type Graph = Pick<Grammar, 'kinds' | 'offsets' | 'targets'>;
+export type Graph = Pick<Grammar, 'kinds' | 'offsets' | 'targets'>;
 
 /**
  * For each node the least number of calls that are open at once on the way to the end of its rule, or `UNREACHABLE`.
@@ -31,7 +31,7 @@ export function leastNesting(graph: Graph): Uint16Array {
 }
 
 /** The nodes with an edge to node n are `sources` from `first[n]` to `first[n + 1]`. */
-function predecessors({ kinds, offsets, targets }: Graph): { first: Int32Array; sources: Int32Array } {
+export function predecessors({ kinds, offsets, targets }: Graph): { first: Int32Array; sources: Int32Array } {
   const first = new Int32Array(kinds.length + 1);
   for (const target of targets) first[target + 1]++;
   for (let node = 0; node < kinds.length; node++) first[node + 1] += first[node];

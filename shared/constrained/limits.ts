@@ -22,6 +22,8 @@ export const MAX_GRAMMAR_SIZE = 250_000;
 export const MAX_NESTING = 64;
 /** Ways to read a text that are followed at once. Those beyond are given up, so an answer fits the schema all the same. */
 export const MAX_READINGS = 1_024;
+/** Places of a grammar that are looked at to find these ways behind one byte; what is found until then counts. */
+export const MAX_CLOSURE = 4_096;
 /** States that an automaton keeps, with the readings of all of them and their stacks; beyond it finds them anew. */
 export const MAX_STATES = 4_096;
 export const MAX_KEPT_READINGS = 262_144;

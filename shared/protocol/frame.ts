@@ -16,7 +16,8 @@ import type { LayerStep, LayerStepShape } from './layer-step.ts';
  * ```
  * Body of a dispatch: hidden `[T, H]` f32, expert ids `[T, k]` i32, gate weights `[T, k]` f32; `activations` has only
  * hidden, and the expert host gates. Body of an answer: the host's share of the MoE output, `[T, H]` f32. `stale`,
- * `failed` and `lost` have a text as body, and name in `placement version` the one that the host holds.
+ * `failed` and `lost` have a text as body, and name in `placement version` the newest one that the host holds; `lost` names in
+ * `only` the instance that has ended.
  */
 export const FRAME_HEADER_BYTES = 80;
 const MAGIC = 0x32584e4a;

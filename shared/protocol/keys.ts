@@ -13,22 +13,42 @@ export const modelsKey = 'janus:models';
 export const requestQueueName = (model: string): string =>
   `requests.{${model.replaceAll('%', '%25').replaceAll(':', '%3A')}}`;
 
+/**
+ * Hash: what the fair order of one level of that queue has given out (shared/admission/fair-priority.ts). Its braces hold what
+ * those of the queue's keys hold.
+ */
+export const fairOrderKey = (model: string, level: number): string =>
+  `janus:fair.${requestQueueName(model)}:${level}`;
+
 /** Stream of `TokenEvent`s of one request; each entry has one field, `event`, holding JSON. */
 export const tokenStreamKey = (requestId: string): string => `janus:tokens:${requestId}`;
 export const TOKEN_STREAM_FIELD = 'event';
 /** A stream that nobody reads any more disappears after this many seconds. */
 export const TOKEN_STREAM_TTL_S = 600;
 
-/** Pub/sub channel on which hosts tell one gateway which of its requests have new entries; the streams are the durable form. */
+/** Pub/sub channel on which hosts tell one gateway what they write for its requests (ring.ts); the streams are the durable form. */
 export const doorbellChannel = (gateway: string): string => `janus:doorbell:${gateway}`;
-/** Message on such a channel, and back: request ids hold no spaces. */
-export const ringFor = (requestIds: Iterable<string>): string => [...requestIds].join(' ');
-export const ringingIds = (message: string): string[] => message.split(' ');
+/** The same for a single request that several gateways may read. */
+export const requestDoorbellChannel = (requestId: string): string => `janus:doorbell:request:${requestId}`;
+
+/**
+ * String with a time to live: JSON of what it takes to send a resumable answer again, from its token stream. Resumable answers
+ * of all models lie in one slot, so that one script may count and keep them.
+ */
+export const resumableKey = (requestId: string): string => `janus:{streams}:answer:${requestId}`;
+/** Sorted set: `<request id> <model>` of those under way, by Unix time in ms until when they are not cancelled. */
+export const resumableLeasesKey = 'janus:{streams}:leases';
 
 /** String, set while a request is cancelled: Unix time in milliseconds at which the client was found gone. */
 export const cancelledKey = (requestId: string): string => `janus:cancelled:${requestId}`;
 /** Pub/sub channel on which the ids of cancelled requests of a model are told; the key above is the durable form. */
 export const cancelChannel = (model: string): string => `janus:{${model}}:cancel`;
+
+/** List of the ids of requests to the tokenizer of a model, oldest first. */
+export const tokenizationListKey = (model: string): string => `janus:{${model}}:tokenizations`;
+/** String with a time to live: JSON of such a `TokenizationRequest`, while somebody waits for its answer. */
+export const tokenizationKey = (model: string, requestId: string): string =>
+  `janus:{${model}}:tokenization:${requestId}`;
 
 /** Set of the ids of all API keys. It keeps those of revoked keys too: while it exists, requests need a key. */
 export const accessKeysKey = 'janus:{access}:keys';
@@ -67,6 +87,17 @@ export const hostKey = (model: string, host: string): string => `janus:{${model}
 export const placementKey = (model: string): string => `janus:{${model}}:placement`;
 /** String: Unix time in milliseconds, by Redis' clock, at which it was put in force. */
 export const placementTimeKey = (model: string): string => `janus:{${model}}:placement-time`;
+/**
+ * Hash: the `Placement` that is to follow the one in force (`placement`), the version that it was made from (`from`), a list of
+ * the hosts that have to load their share before (`hosts`), and the Unix time in ms at which it was published (`at`).
+ */
+export const wantedPlacementKey = (model: string): string => `janus:{${model}}:wanted-placement`;
+/** Set of the hosts that have loaded their share of it. */
+export const preparedHostsKey = (model: string): string => `janus:{${model}}:prepared-hosts`;
+/** Counter: the last version that was given to a placement. Versions of placements that never came in force are not used again. */
+export const placementVersionKey = (model: string): string => `janus:{${model}}:placement-version`;
+/** Pub/sub channel on which changes of these keys are told, by version; the keys are the durable form. */
+export const placementChannel = (model: string): string => `janus:{${model}}:placement-changes`;
 /** Hash: attention instance → window of the routing that it saw, encoded as in `placement/trace-codec.ts`. */
 export const activationTraceKey = (model: string): string => `janus:{${model}}:activation-trace`;
 /** Sorted set: attention instance by Unix time in ms at which it stored its window. */
@@ -86,3 +117,12 @@ export const gatherKey = (model: string, attention: string, sequence: number): s
 /** List of answers for one attention instance. */
 export const answerListKey = (model: string, attention: string): string =>
   `janus:{${model}}:answers:${attention}`;
+
+/** String: JSON of the `PerformanceProfile` of a model (scaling.ts), of its `ScalingTarget`, and of what its scaler keeps. */
+export const performanceProfileKey = (model: string): string => `janus:{${model}}:performance`;
+export const scalingTargetKey = (model: string): string => `janus:{${model}}:scaling-target`;
+export const scalerRecordKey = (model: string): string => `janus:{${model}}:scaler`;
+/** String: JSON of the `WantedSizes` that whoever starts and ends instances follows. */
+export const wantedSizesKey = (model: string): string => `janus:{${model}}:wanted-sizes`;
+/** List: JSON of each `ScalerDecision` of the last day, newest first. */
+export const scalerDecisionsKey = (model: string): string => `janus:{${model}}:scaler-decisions`;

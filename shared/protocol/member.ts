@@ -29,6 +29,25 @@ export interface PrefixCacheRecord {
   readonly evictions: number;
 }
 
+/** How fast an attention instance got on of late. */
+export interface PaceRecord {
+  /** Mean time of a step, and what a prompt token in it adds to that. */
+  readonly stepMs: number;
+  readonly promptTokenMs: number;
+  /** Prompt tokens that one step computes at most beside sequences that decode. */
+  readonly promptRowsPerStep: number;
+  /** Prompt tokens of a sequence, on average. */
+  readonly promptTokens: number;
+  /** Mean time for which a sequence held its KV slot; null until one has ended. */
+  readonly sequenceMs: number | null;
+  /** Prompt tokens that are still to be computed, of all sequences that it has. */
+  readonly pendingPromptTokens: number;
+  /** Tokens in the KV cache, of all sequences that hold a slot. */
+  readonly contextTokens: number;
+  /** Answer tokens that it generated since its start. */
+  readonly generatedTokens: number;
+}
+
 export interface AttentionInstanceRecord {
   readonly id: string;
   readonly state: InstanceState;
@@ -44,6 +63,8 @@ export interface AttentionInstanceRecord {
    */
   readonly steps: number;
   readonly phasesMs: Readonly<Record<string, number>>;
+  /** Absent until the instance has computed a step. */
+  readonly pace?: PaceRecord;
 }
 
 export interface ExpertInstanceRecord {
@@ -115,6 +136,16 @@ export interface ExchangeRecord {
   readonly regimes: readonly RegimeRecord[];
 }
 
+/** Where a host stands between one placement and the next. */
+export interface HostPlacementRecord {
+  /** Attention hosts: the oldest version under which an instance of it sends layer steps. Expert hosts: the newest it serves. */
+  readonly version: number;
+  /** Expert hosts: version that is not in force yet, whose replicas it has loaded; else null. */
+  readonly prepared: number | null;
+  /** Expert hosts: replicas per layer that each of its instances can hold beyond its slots. */
+  readonly spareSlots: number;
+}
+
 /** One host process, renewed by its heartbeat. */
 export interface HostRecord {
   readonly host: string;
@@ -131,6 +162,8 @@ export interface HostRecord {
   readonly exchange: ExchangeRecord | null;
   /** Of an expert host that is ready, where it listens. */
   readonly address: ExchangeAddress | null;
+  /** Absent until the host serves under a placement. */
+  readonly placement?: HostPlacementRecord;
   /** Of a host with both pools: how many instances of each it was given, and why. */
   readonly sizing: InstanceChoice | null;
 }

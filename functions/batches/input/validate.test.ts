@@ -70,9 +70,9 @@ describe('a line is refused, with its number', () => {
     ],
     [
       'with a field that is not supported',
-      jsonl(line({ body: { ...body, tools: [{}] } })),
+      jsonl(line({ body: { ...body, functions: [{}] } })),
       'unsupported_parameter',
-      'body.tools',
+      'body.functions',
     ],
     [
       'with a prompt that is too long',

@@ -1,23 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from '../../../shared/protocol/crc32.ts';
 import type { ModelCard } from '../../../shared/protocol/member.ts';
+import type { SequenceJob } from '../../../shared/protocol/request.ts';
+import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
 import type { Clock } from '../../clock.ts';
 import type { Dispatcher } from '../../dispatcher/dispatcher.ts';
 import { BATCH_PRIORITY } from '../../dispatcher/queue.ts';
 import type { Registry } from '../../dispatcher/registry.ts';
+import { estimateTokens } from '../../gateway/access/estimate-tokens.ts';
 import { modelNotFound, poolFailure, toRequestError } from '../../gateway/errors.ts';
 import { sequenceJobs } from '../../gateway/generation/jobs.ts';
-import { type AnswerEvent, createJournalReader } from '../../gateway/generation/journal.ts';
+import { type AnswerEvent, createJournalReader, type Usage } from '../../gateway/generation/journal.ts';
+import { createFormat } from '../../gateway/responses/create-format.ts';
 import { checkTokenIds } from '../../gateway/schema/token-ids.ts';
 import type { BatchRecord } from '../batch.ts';
 import { ENDPOINT_KINDS } from '../input/endpoints.ts';
 import type { BatchLine } from '../input/parse-line.ts';
 import { type BatchLimits, COMPLETION_WINDOW_S } from '../limits.ts';
 import type { Claim } from './claims.ts';
+import type { LineBudget } from './line-budget.ts';
 import { BROKER_RETRY_MS, isBrokerFault } from './persist.ts';
 import { answered, refused } from './result-lines.ts';
 import type { LineResult } from './result-log.ts';
 
+const OK = 200;
 /** What may be right the next time: the pool was full, broke down, or was too slow. */
 const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([429, 500, 503, 504]);
 /** How often a model that is not ready is looked at again, in milliseconds. */
@@ -28,7 +34,7 @@ export interface LineDependencies {
   readonly dispatcher: Dispatcher;
   readonly registry: Registry;
   readonly clock: Clock;
-  readonly limits: Pick<BatchLimits, 'retryDelaysMs'>;
+  readonly limits: Pick<BatchLimits, 'retryDelaysMs' | 'askAgainMs'>;
   /** Longest silence of a pool that has begun an answer, in milliseconds. */
   readonly silenceMs: number;
   readonly report: (error: unknown, requestId: string) => void;
@@ -40,6 +46,7 @@ export interface LineRun {
   readonly batch: BatchRecord;
   readonly line: BatchLine;
   readonly claim: Claim;
+  readonly budget: LineBudget;
   /** Ends the run; it then throws. */
   readonly signal: AbortSignal;
   /** Whether nobody wants the answer any more once the signal has aborted; else another claim goes on with it. */
@@ -86,45 +93,83 @@ async function isAnswered(
   return failure !== null || journal.done();
 }
 
-/** One attempt. @returns the answer's body */
-async function attempt(dependencies: LineDependencies, run: LineRun, requestId: string): Promise<object> {
-  const { dispatcher, registry, clock, silenceMs } = dependencies;
-  const { batch, signal } = run;
+/** What the pools tell of jobs. A Redis that crashed may have forgotten them: where nothing is told for long they are queued anew. */
+async function* eventsOf(
+  { dispatcher, clock, limits, silenceMs }: LineDependencies,
+  jobs: readonly SequenceJob[],
+  signal: AbortSignal,
+): AsyncGenerator<readonly TokenEvent[], void, undefined> {
+  // The line may wait in the queue for as long as interactive traffic goes before it.
+  const windowMs = COMPLETION_WINDOW_S * MS_PER_S;
+  const timeouts = { queueWaitMs: windowMs, overallMs: windowMs, silenceMs };
+  let isHeard = false;
+  let askedAtMs = clock.nowMs();
+  for await (const events of dispatcher.readEvents(jobs[0]!.requestId, { signal, timeouts })) {
+    yield events;
+    isHeard ||= events.length > 0;
+    if (isHeard || clock.nowMs() - askedAtMs < limits.askAgainMs) continue;
+    askedAtMs = clock.nowMs();
+    await dispatcher.dispatch(jobs, BATCH_PRIORITY);
+  }
+}
+
+interface Answer {
+  readonly body: object;
+  readonly usage: Usage;
+}
+
+/** One attempt. */
+async function attempt(dependencies: LineDependencies, run: LineRun, requestId: string): Promise<Answer> {
+  const { dispatcher, registry, clock, report } = dependencies;
+  const { batch, signal, budget } = run;
   const { request, model } = run.line;
-  checkTokenIds(request, await readyCard(registry, model, signal));
+  const card = await readyCard(registry, model, signal);
+  checkTokenIds(request, card);
 
   const acceptedAtMs = clock.nowMs();
   const jobs = sequenceJobs(request, { requestId, model, acceptedAtMs, drawSeed: seedsOf(run) });
   const journal = createJournalReader(jobs.length, request.choicesPerPrompt);
-  const format = ENDPOINT_KINDS[batch.endpoint].createFormat({
+  const format = createFormat(ENDPOINT_KINDS[batch.endpoint].answers, {
     requestId,
     created: Math.floor(acceptedAtMs / MS_PER_S),
     model,
     choices: jobs.length,
     includeUsage: false,
     echo: request.echo ?? {},
+    callable: request.callable,
     logprobs: request.sampling.topLogprobs !== null,
   });
-  // The line may wait in the queue for as long as interactive traffic goes before it.
-  const windowMs = COMPLETION_WINDOW_S * MS_PER_S;
-  const timeouts = { queueWaitMs: windowMs, overallMs: windowMs, silenceMs };
 
   signal.throwIfAborted();
-  if (!(await isAnswered(dependencies, run, requestId))) await dispatcher.dispatch(jobs, BATCH_PRIORITY);
-  const told: AnswerEvent[] = [];
-  for await (const events of dispatcher.readEvents(requestId, { signal, timeouts })) {
-    const progress = journal.read(events);
-    told.push(...progress.events);
-    if (progress.failure !== null) throw poolFailure(progress.failure);
-    if (journal.done()) break;
+  // What was answered before was charged by whoever asked for it.
+  const isAsked = await isAnswered(dependencies, run, requestId);
+  const settle = isAsked ? null : await budget.take(estimateTokens(request, card), signal);
+  try {
+    if (!isAsked) await dispatcher.dispatch(jobs, BATCH_PRIORITY);
+    const told: AnswerEvent[] = [];
+    for await (const events of eventsOf(dependencies, jobs, signal)) {
+      const progress = journal.read(events);
+      told.push(...progress.events);
+      if (progress.failure !== null) throw poolFailure(progress.failure);
+      if (journal.done()) break;
+    }
+    return { body: format.whole(told, journal.usage()), usage: journal.usage() };
+  } finally {
+    // Of what is broken off the pools may use all that it was estimated to.
+    if (settle !== null && !signal.aborted) {
+      await settle(journal.usage().total_tokens).catch((error: unknown) => report(error, requestId));
+    }
   }
-  return format.whole(told, journal.usage());
 }
 
 /** A line's result, and the request that brought it. */
 export interface AnsweredLine {
   readonly result: LineResult;
   readonly requestId: string;
+  /** HTTP status that the endpoint would have answered with. */
+  readonly status: number;
+  /** Null where it was refused. */
+  readonly usage: Usage | null;
 }
 
 /**
@@ -142,8 +187,8 @@ export async function answerLine(dependencies: LineDependencies, run: LineRun): 
     const cancel = () =>
       dispatcher.cancel(requestId, line.model).catch((error: unknown) => report(error, requestId));
     try {
-      const body = await attempt(dependencies, run, requestId);
-      return { result: answered(batch.id, line, requestId, body), requestId };
+      const { body, usage } = await attempt(dependencies, run, requestId);
+      return { result: answered(batch.id, line, requestId, body), requestId, status: OK, usage };
     } catch (error) {
       if (signal.aborted) {
         if (run.isUnwanted()) await cancel();
@@ -157,7 +202,8 @@ export async function answerLine(dependencies: LineDependencies, run: LineRun): 
       if (delayMs === undefined || !RETRYABLE_STATUSES.has(refusal.failure.status)) {
         // Of several choices one failed; the others go on.
         await cancel();
-        return { result: refused(batch.id, line, requestId, refusal), requestId };
+        const { status } = refusal.failure;
+        return { result: refused(batch.id, line, requestId, refusal), requestId, status, usage: null };
       }
       await sleep(delayMs, undefined, { signal });
       await cancel();

@@ -1,30 +1,35 @@
 import { type BatchError, type BatchRecord, type BatchStatus, type EndStatus, isEnded } from '../batch.ts';
+import type { BatchMetrics } from '../batch-metrics.ts';
 import type { FileRecord } from '../files.ts';
 import { type BatchLine, type LineRules, parseBatchLine } from '../input/parse-line.ts';
 import { type RawLine, readLines } from '../input/read-lines.ts';
 import { validateInput } from '../input/validate.ts';
 import type { BatchLimits } from '../limits.ts';
 import type { FileStore } from '../store/file-store.ts';
-import { answerLine, type LineDependencies } from './answer-line.ts';
+import { type AnsweredLine, answerLine, type LineDependencies, type LineRun } from './answer-line.ts';
 import type { BatchClaims } from './claims.ts';
 import { type Lease, widely } from './lease.ts';
+import type { LineBudget } from './line-budget.ts';
 import { LineSet } from './line-set.ts';
 import { persist } from './persist.ts';
 import { expired } from './result-lines.ts';
 import { partSeries, ResultLog } from './result-log.ts';
 
 const MS_PER_S = 1_000;
-/** Parts outlive the end of their batch for so long: a Redis that crashes may forget its last second, and with it the end. */
-const PARTS_GRACE_MS = 60_000;
 
 export interface BatchRunDependencies extends LineDependencies {
   readonly claims: BatchClaims;
   readonly store: FileStore;
-  readonly limits: Pick<BatchLimits, 'retryDelaysMs' | 'linesInFlight'>;
+  readonly limits: Pick<BatchLimits, 'retryDelaysMs' | 'askAgainMs' | 'linesInFlight'>;
   /** As `GatewayLimits` has it. */
   readonly promptCharacters: number;
+  readonly metrics: BatchMetrics;
+  /** Opens the budget of a batch's lines. @throws {DispatchError} `broker` */
+  readonly openBudget: (owner: string) => Promise<LineBudget>;
   /** Draws the id of a file. */
   readonly newFileId: () => string;
+  /** Drops the parts of a batch that has ended, though not at once: see `PARTS_GRACE_MS`. */
+  readonly dropParts: (batchId: string) => void;
 }
 
 const INPUT_GONE: BatchError = {
@@ -124,9 +129,10 @@ export class BatchRun {
     const { lost, stop } = this.#lease;
     const broken = new AbortController();
     const signal = widely(lost, stop, broken.signal);
+    const budget = await persist(() => this.#dependencies.openBudget(this.#batch.owner), lost);
     await this.#eachPending(signal, async (line) => {
       try {
-        await this.#answer(line, signal, broken.signal);
+        await this.#answer({ line, signal, budget }, broken.signal);
       } catch (error) {
         broken.abort(error);
         throw error;
@@ -135,11 +141,12 @@ export class BatchRun {
   }
 
   /** Answers a line and records its result; records nothing where the batch is stopped before. */
-  async #answer(line: BatchLine, signal: AbortSignal, broken: AbortSignal): Promise<void> {
+  async #answer(begun: Pick<LineRun, 'line' | 'signal' | 'budget'>, broken: AbortSignal): Promise<void> {
     const { dispatcher, report } = this.#dependencies;
     const { claim, lost, stop } = this.#lease;
+    const { line } = begun;
     const isUnwanted = (): boolean => stop.aborted && !lost.aborted && !broken.aborted;
-    const run = { batch: this.#batch, line, claim, signal, isUnwanted };
+    const run = { ...begun, batch: this.#batch, claim, isUnwanted };
     const answering = answerLine(this.#dependencies, run).catch((error: unknown) => {
       if (isUnwanted()) return null;
       throw error;
@@ -149,8 +156,15 @@ export class BatchRun {
     const { result, requestId } = answered;
     await this.#log.add(line.number, result);
     this.#done.add(line.number);
+    this.#count(line, answered);
     // Thousands of streams that nobody reads any more would fill Redis until they expire.
     await dispatcher.forget(requestId).catch((error: unknown) => report(error, requestId));
+  }
+
+  #count({ model }: BatchLine, { usage, status }: AnsweredLine): void {
+    const { metrics } = this.#dependencies;
+    if (usage === null) metrics.failed(model, status);
+    else metrics.answered(model, usage);
   }
 
   /** @returns number of lines that expired */
@@ -193,33 +207,32 @@ export class BatchRun {
   }
 
   async #end(from: BatchStatus, to: EndStatus, errors: readonly BatchError[] = []): Promise<BatchStatus> {
-    const { claims, store, report } = this.#dependencies;
-    const { claim, lost } = this.#lease;
+    const { claims, store, dropParts } = this.#dependencies;
+    const { claim } = this.#lease;
     await this.#log.close();
     const nowS = this.#nowS();
     const files = { output: await this.#join('output', nowS), error: await this.#join('error', nowS) };
     const ending = { from, to, nowS, errors, files };
-    const status = await persist(() => claims.end(claim, this.#batch, ending), lost);
+    const status = await this.#finish(() => claims.end(claim, this.#batch, ending));
     if (status !== to) {
       for (const file of [files.output, files.error]) if (file !== null) await store.remove(file.id);
       return status;
     }
-    setTimeout(() => {
-      const { id } = this.#batch;
-      const dropping = [
-        store.removeParts(partSeries(id, 'output')),
-        store.removeParts(partSeries(id, 'error')),
-      ];
-      Promise.all(dropping).catch((error: unknown) => report(error, id));
-    }, PARTS_GRACE_MS).unref();
+    dropParts(this.#batch.id);
     return status;
+  }
+
+  /** Asks Redis though this process ends: an end that it gave up would be begun anew, for ever where no process lives for long. */
+  #finish<T>(command: () => Promise<T>): Promise<T> {
+    const { lost, gone } = this.#lease;
+    return lost.aborted && !gone.aborted ? command() : persist(command, lost);
   }
 
   /** Puts the results that count into a file of their own; null where there are none. */
   async #join(kind: 'output' | 'error', nowS: number): Promise<FileRecord | null> {
     const { claims, store, newFileId } = this.#dependencies;
     const { id, owner } = this.#batch;
-    const parts = (await persist(() => claims.parts(id), this.#lease.lost))[kind];
+    const parts = (await this.#finish(() => claims.parts(id)))[kind];
     if (parts.length === 0) return null;
     const fileId = newFileId();
     const bytes = await store.join(fileId, partSeries(id, kind), parts);

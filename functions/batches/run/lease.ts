@@ -12,6 +12,8 @@ export interface Lease {
   readonly claim: Claim;
   /** Aborts when the claim is lost or this process ends: then nothing may be recorded any more. */
   readonly lost: AbortSignal;
+  /** Aborts when the claim is lost, though not when this process ends. */
+  readonly gone: AbortSignal;
   /** Aborts when the batch was cancelled or has expired: then no line may be begun any more. */
   readonly stop: AbortSignal;
   readonly isExpired: () => boolean;
@@ -63,6 +65,7 @@ export async function keepLease(
   return {
     claim,
     lost: widely(lost.signal, closing),
+    gone: lost.signal,
     stop: widely(stop.signal),
     isExpired,
     async end() {

@@ -6,6 +6,9 @@ import { persist } from './persist.ts';
 /** Parts of one kind of result of a batch, as the store names them. */
 export const partSeries = (batchId: string, kind: ResultKind): string => `${batchId}_${kind}`;
 
+/** The batch whose results a series holds. */
+export const batchOfSeries = (series: string): string => series.slice(0, series.lastIndexOf('_'));
+
 export interface LineResult {
   readonly kind: ResultKind;
   /** JSON of the line, with its end. */

@@ -17,7 +17,12 @@ export interface RunnerDependencies extends BatchRunDependencies {
 export interface BatchRunner {
   /** Looks for a batch to run now rather than a little later. */
   readonly wake: () => void;
-  /** Gives its batches up, for other processes to go on with at once; answers under way at the pools stay so. */
+  /** Resolves once there is no batch that this process runs or could begin to run. */
+  readonly lull: Promise<void>;
+  /**
+   * Gives its batches up, for other processes to go on with at once; answers under way at the pools stay so. Whose results are
+   * being put together ends first.
+   */
   readonly close: () => Promise<void>;
 }
 
@@ -25,6 +30,7 @@ export function startRunner(dependencies: RunnerDependencies): BatchRunner {
   const { claims, store, clock, limits, report, newToken } = dependencies;
   const closing = new AbortController();
   const running = new Map<string, Promise<void>>();
+  const lull = Promise.withResolvers<void>();
   let ring = (): void => {};
 
   /** Whether this process can run a batch: its file may be in the store of another one. Anybody can end an expired one. */
@@ -79,6 +85,7 @@ export function startRunner(dependencies: RunnerDependencies): BatchRunner {
         // A Redis that is away is reported by its connection.
         if (!isBrokerFault(error)) report(error, '');
       });
+      if (running.size === 0) lull.resolve();
       if (!closing.signal.aborted) await pause();
     }
   };
@@ -86,6 +93,7 @@ export function startRunner(dependencies: RunnerDependencies): BatchRunner {
   const looking = lookOn();
   return {
     wake: () => ring(),
+    lull: lull.promise,
     async close() {
       closing.abort(new LeaseLostError());
       ring();

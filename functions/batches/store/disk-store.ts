@@ -3,19 +3,13 @@ import { access, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises
 import { join as joinPath } from 'node:path';
 import { Readable } from 'node:stream';
 import type { FileStore, PartLength } from './file-store.ts';
+import { safeName } from './safe-name.ts';
 
-/** Names come from ids of ours; anything else could lead out of the folder. */
-const SAFE_NAME = /^[A-Za-z0-9_-]{1,128}$/;
 /** What is written still. */
 const UNFINISHED = '.new';
 const PART = '.part';
 
 const isAbsence = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
-
-function safe(name: string): string {
-  if (SAFE_NAME.test(name)) return name;
-  throw new Error(`${JSON.stringify(name)} cannot name a file: it may hold letters, digits, _ and - only`);
-}
 
 /** Makes a new name in a folder survive a loss of power. */
 async function syncFolder(folder: string): Promise<void> {
@@ -77,9 +71,9 @@ export async function removeLeftovers(folder: string, beforeMs: number): Promise
 
 /** A store in a folder, which is made when something is first stored. */
 export function createDiskStore(folder: string): FileStore {
-  const pathOf = (id: string): string => joinPath(folder, safe(id));
+  const pathOf = (id: string): string => joinPath(folder, safeName(id));
   const partPath = (series: string, part: string): string =>
-    joinPath(folder, `${safe(series)}.${safe(part)}${PART}`);
+    joinPath(folder, `${safeName(series)}.${safeName(part)}${PART}`);
   const makeFolder = () => mkdir(folder, { recursive: true, mode: 0o700 });
 
   async function* partsInOrder(series: string, parts: readonly PartLength[]) {
@@ -91,7 +85,7 @@ export function createDiskStore(folder: string): FileStore {
 
   return {
     async write(id, content) {
-      safe(id);
+      safeName(id);
       await makeFolder();
       return writeWhole(folder, id, content);
     },
@@ -104,12 +98,12 @@ export function createDiskStore(folder: string): FileStore {
         throw error;
       }
     },
-    exists: (id) =>
+    exists: async (id) =>
       access(pathOf(id)).then(
         () => true,
         () => false,
       ),
-    remove: (id) => rm(pathOf(id), { force: true }),
+    remove: async (id) => rm(pathOf(id), { force: true }),
     async openPart(series, part) {
       await makeFolder();
       const handle = await open(partPath(series, part), 'wx', 0o600);
@@ -123,11 +117,11 @@ export function createDiskStore(folder: string): FileStore {
       };
     },
     async join(id, series, parts) {
-      safe(id);
+      safeName(id);
       return writeWhole(folder, id, partsInOrder(series, parts));
     },
     async removeParts(series) {
-      const prefix = `${safe(series)}.`;
+      const prefix = `${safeName(series)}.`;
       const parts = (await namesIn(folder)).filter((name) => name.startsWith(prefix) && name.endsWith(PART));
       await Promise.all(parts.map((name) => rm(joinPath(folder, name), { force: true })));
     },

@@ -12,8 +12,7 @@ export interface PartWriter {
 }
 
 /**
- * The bytes of files: a folder here, and an object store such as R2 elsewhere, where a part would be an object per
- * `append` and `join` a multipart upload. All gateways that share a Redis must share the store.
+ * The bytes of files: a folder on Node, a bucket on Cloudflare Workers. All gateways that share a Redis must share the store.
  *
  * A file that is written bit by bit is written in parts, each by one writer from its beginning to its end. So a writer that
  * was given up, but lives, spoils nothing: of its part counts what was recorded before.

@@ -16,6 +16,8 @@ export interface AccessKey {
   readonly requestsPerMinute: number | null;
   /** Tokens of prompts and answers together; null: no limit. */
   readonly tokensPerMinute: number | null;
+  /** Whether its requests may ask to go before those of other keys; absent: they may not. */
+  readonly goesFirst?: boolean;
   readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
 }
@@ -29,7 +31,16 @@ export const allowsModel = (key: AccessKey | null, model: string): boolean =>
 
 /** A new key as fields of a hash; what is null is left out. */
 export function toFields(key: AccessKey): Record<string, string> {
-  const { digest, name, class: keyClass, models, requestsPerMinute, tokensPerMinute, createdAtMs } = key;
+  const {
+    digest,
+    name,
+    class: keyClass,
+    models,
+    requestsPerMinute,
+    tokensPerMinute,
+    goesFirst,
+    createdAtMs,
+  } = key;
   return {
     digest,
     name,
@@ -38,6 +49,7 @@ export function toFields(key: AccessKey): Record<string, string> {
     ...(models === null ? {} : { models: JSON.stringify(models) }),
     ...(requestsPerMinute === null ? {} : { requestsPerMinute: String(requestsPerMinute) }),
     ...(tokensPerMinute === null ? {} : { tokensPerMinute: String(tokensPerMinute) }),
+    ...(goesFirst && { goesFirst: 'true' }),
   };
 }
 
@@ -55,6 +67,7 @@ export function fromFields(id: string, fields: Partial<Record<string, string>>):
     models: models === undefined ? null : (JSON.parse(models) as string[]),
     requestsPerMinute: numberOrNull(fields.requestsPerMinute),
     tokensPerMinute: numberOrNull(fields.tokensPerMinute),
+    ...(fields.goesFirst === 'true' && { goesFirst: true }),
     createdAtMs: Number(fields.createdAtMs),
     revokedAtMs: numberOrNull(fields[REVOKED_FIELD]),
   };

@@ -27,16 +27,3 @@ export async function chargeRequest(
   if (taking.refused !== null) throw limitReached(key.id, taking.refused, taking);
   return taking.settle;
 }
-
-/** Events of a request whose end settles what it was charged, however it ends. */
-export async function* settledAtEnd<Batch>(
-  batches: AsyncGenerator<Batch, void, undefined>,
-  settle: () => Promise<void>,
-  report: (error: unknown) => void,
-): AsyncGenerator<Batch, void, undefined> {
-  try {
-    yield* batches;
-  } finally {
-    await settle().catch(report);
-  }
-}

@@ -26,4 +26,14 @@ test.each([
     parseCompletion({ prompt: ['abcd', [1, 2]], n: 3, max_tokens: 5 }),
     3 + 30,
   ],
+  [
+    'calls and tools, as they are written',
+    parseChat({
+      messages: [{ role: 'assistant', tool_calls: [{ id: 'a', function: { name: 'f', arguments: '{}' } }] }],
+      tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }],
+      max_tokens: 1,
+    }),
+    // {"name":"f","arguments":{}} and {"type":"function","function":{"name":"f","parameters":{"type":"object"}}}
+    Math.ceil(27 / 4) + 4 + Math.ceil(74 / 4) + 1,
+  ],
 ])('estimates %s', (_, request, tokens) => expect(estimateTokens(request, card)).toBe(tokens));

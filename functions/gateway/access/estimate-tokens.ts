@@ -1,5 +1,6 @@
 import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { Prompt } from '../../../shared/protocol/request.ts';
+import { messageText, toolText } from '../schema/chat-texts.ts';
 import type { GenerationRequest } from '../schema/request.ts';
 
 /** UTF-8 bytes of text per token, as OpenAI reckons: the gateway has no tokenizer. */
@@ -12,10 +13,13 @@ const ASSUMED_ANSWER_TOKENS = 256;
 const encoder = new TextEncoder();
 const textTokens = (text: string): number => Math.ceil(encoder.encode(text).length / BYTES_PER_TOKEN);
 
-function promptTokens(prompt: Prompt): number {
+/** Tokens of one prompt, by its length. */
+export function estimatePromptTokens(prompt: Prompt): number {
   if (prompt.kind === 'tokens') return prompt.ids.length;
   if (prompt.kind === 'text') return textTokens(prompt.text);
-  return prompt.messages.reduce((sum, { content }) => sum + textTokens(content) + MESSAGE_TOKENS, 0);
+  const { messages, tools = [] } = prompt;
+  const ofTools = tools.reduce((sum, tool) => sum + textTokens(toolText(tool)), 0);
+  return messages.reduce((sum, one) => sum + textTokens(messageText(one)) + MESSAGE_TOKENS, ofTools);
 }
 
 /**
@@ -25,5 +29,5 @@ function promptTokens(prompt: Prompt): number {
 export function estimateTokens(request: GenerationRequest, { contextLength }: ModelCard): number {
   const choices = request.prompts.length * request.choicesPerPrompt;
   const answerTokens = Math.min(request.maxTokens ?? ASSUMED_ANSWER_TOKENS, contextLength);
-  return request.prompts.reduce((sum, prompt) => sum + promptTokens(prompt), choices * answerTokens);
+  return request.prompts.reduce((sum, prompt) => sum + estimatePromptTokens(prompt), choices * answerTokens);
 }

@@ -28,7 +28,7 @@ export type Revocation = 'unknown' | 'revoked' | 'already';
 /** What whoever creates a key decides. */
 export type KeySettings = Pick<
   AccessKey,
-  'name' | 'class' | 'models' | 'requestsPerMinute' | 'tokensPerMinute'
+  'name' | 'class' | 'models' | 'requestsPerMinute' | 'tokensPerMinute' | 'goesFirst'
 >;
 
 export interface CreatedKey {

@@ -1,10 +1,10 @@
 import type { SequenceJob } from '../../../shared/protocol/request.ts';
 import type { GenerationRequest } from '../schema/request.ts';
 
-export interface JobIdentity {
-  readonly requestId: string;
-  readonly model: string;
-  readonly acceptedAtMs: number;
+/** What the jobs of one request have in common. */
+type CommonField = 'requestId' | 'model' | 'acceptedAtMs' | 'deadlineAtMs' | 'trace' | 'doorbell';
+
+export interface JobIdentity extends Pick<SequenceJob, CommonField> {
   /** Draws the seed of a sequence whose client gave none. */
   readonly drawSeed: () => number;
 }
@@ -14,18 +14,16 @@ export interface JobIdentity {
  * its choices differ; a prompt's answers do not depend on which other prompts stand beside it.
  */
 export function sequenceJobs(request: GenerationRequest, identity: JobIdentity): SequenceJob[] {
-  const { requestId, model, acceptedAtMs, drawSeed } = identity;
+  const { drawSeed, ...common } = identity;
   const { choicesPerPrompt, sampling, seed, maxTokens, constraint } = request;
   return request.prompts.flatMap((prompt, promptIndex) =>
     Array.from({ length: choicesPerPrompt }, (_, index) => ({
-      requestId,
-      model,
+      ...common,
       choice: promptIndex * choicesPerPrompt + index,
       prompt,
       sampling: { ...sampling, seed: seed === null ? drawSeed() : (seed + index) % 2 ** 32 },
       ...(constraint && { constraint }),
       maxTokens,
-      acceptedAtMs,
     })),
   );
 }

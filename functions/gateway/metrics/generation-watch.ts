@@ -9,6 +9,8 @@ export interface Generation {
   readonly choices: number;
   /** As many choices in a row share a prompt, whose tokens count once. */
   readonly choicesPerPrompt: number;
+  /** Predicted time to the first token; absent where none was predicted. */
+  readonly predictedMs?: number;
 }
 
 /** What is known of a generation so far. */
@@ -44,7 +46,7 @@ const MS_PER_S = 1_000;
 export function createGenerationWatch(
   clock: Clock,
   series: ModelSeries,
-  { acceptedAtMs, choices, choicesPerPrompt }: Generation,
+  { acceptedAtMs, choices, choicesPerPrompt, predictedMs }: Generation,
 ): GenerationWatch {
   const sequences: Sequence[] = Array.from({ length: choices }, () => ({
     tokens: 0,
@@ -79,8 +81,12 @@ export function createGenerationWatch(
     const { tokens, fresh, lastTokenAtMs } = sequence;
     if (fresh === 0) return;
     if (tokens === 0) {
-      series.timeToFirstToken.observe((nowMs - acceptedAtMs) / MS_PER_S);
-      facts.firstTokenMs ??= nowMs - acceptedAtMs;
+      const firstTokenMs = nowMs - acceptedAtMs;
+      series.timeToFirstToken.observe(firstTokenMs / MS_PER_S);
+      if (facts.firstTokenMs === null && predictedMs !== undefined) {
+        series.firstTokenError(Math.abs(firstTokenMs - predictedMs) / MS_PER_S);
+      }
+      facts.firstTokenMs ??= firstTokenMs;
       series.interTokenLatency.observe(0, fresh - 1);
     } else {
       series.interTokenLatency.observe((nowMs - lastTokenAtMs) / MS_PER_S / fresh, fresh);

@@ -131,4 +131,17 @@ describe('what the pools tell', () => {
     expect(valuesOf(undated).join('\n')).toContain('janus:placement_version{model_name="m"} 1');
     expect(valuesOf(undated).join('\n')).not.toContain('seconds_since_placement');
   });
+
+  test('tells what the scaler wants and how well its profile fits, where one runs', () => {
+    const sizes = { wanted: { attention: 2, experts: 3 }, ready: { attention: 1, experts: 3 } };
+    const fit = { correction: 1.25, drift: 0.2 };
+    const scaler = { atMs: NOW_MS, action: 'up', reason: 'a burst', ...sizes, ...fit } as const;
+    const lines = valuesOf({ ...pool, scaler }).filter((line) => line.startsWith('janus:scaler'));
+    expect(lines).toEqual([
+      'janus:scaler_wanted_instances{model_name="m",role="attention"} 2',
+      'janus:scaler_wanted_instances{model_name="m",role="experts"} 3',
+      'janus:scaler_model_correction{model_name="m"} 1.25',
+      'janus:scaler_model_drift{model_name="m"} 0.2',
+    ]);
+  });
 });

@@ -132,6 +132,33 @@ function instancesFamily(pools: readonly PoolStatus[]): MetricFamily {
   return family('gauge', 'pool_instances', 'Instances of living hosts, by their state.', samples);
 }
 
+const scalerFamilies = (pools: readonly PoolStatus[]): MetricFamily[] => [
+  family(
+    'gauge',
+    'scaler_wanted_instances',
+    'Instances of each pool that the scaler wants.',
+    pools.flatMap((pool) =>
+      pool.scaler === undefined
+        ? []
+        : (['attention', 'experts'] as const).map((role): Sample => {
+            return { labels: [modelLabel(pool), ['role', role]], value: pool.scaler!.wanted[role] };
+          }),
+    ),
+  ),
+  family(
+    'gauge',
+    'scaler_model_correction',
+    'What the times of the measured performance profile are multiplied by to fit those of late.',
+    perModel(pools, ({ scaler }) => scaler?.correction ?? null),
+  ),
+  family(
+    'gauge',
+    'scaler_model_drift',
+    'Root mean square of the relative errors of the performance profile without that; far above 0.15 it is to be measured anew.',
+    perModel(pools, ({ scaler }) => scaler?.drift ?? null),
+  ),
+];
+
 /**
  * What the pools tell of themselves, as metrics. Hosts renew it once a second.
  *
@@ -174,5 +201,6 @@ export function poolFamilies(pools: readonly PoolStatus[], nowMs: number): Metri
       perModel(pools, (pool) => placementAge(pool, nowMs)),
     ),
     instancesFamily(pools),
+    ...scalerFamilies(pools),
   ];
 }

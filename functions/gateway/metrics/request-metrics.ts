@@ -8,6 +8,8 @@ export type FinishReason = 'stop' | 'length';
 export interface ModelSeries {
   readonly queueTime: Histogram;
   readonly timeToFirstToken: Histogram;
+  /** Tells by how many seconds the prediction of a request's first token was wrong. There is a series once one was predicted. */
+  readonly firstTokenError: (seconds: number) => void;
   readonly interTokenLatency: Histogram;
   readonly endToEnd: Histogram;
   readonly promptTokens: Counter;
@@ -35,6 +37,11 @@ export function createRequestMetrics(): RequestMetrics {
   const firstToken = histogram(
     'time_to_first_token_seconds',
     'Seconds from the acceptance of a request to the first token of a sequence.',
+    FIRST_TOKEN_BUCKETS_S,
+  );
+  const firstTokenError = histogram(
+    'time_to_first_token_prediction_error_seconds',
+    'Seconds between the predicted first token of a request and its first one, whichever came earlier.',
     FIRST_TOKEN_BUCKETS_S,
   );
   const interToken = histogram(
@@ -65,6 +72,7 @@ export function createRequestMetrics(): RequestMetrics {
   );
   const all = [
     firstToken,
+    firstTokenError,
     interToken,
     endToEnd,
     queueTime,
@@ -78,6 +86,7 @@ export function createRequestMetrics(): RequestMetrics {
     of: (model) => ({
       queueTime: queueTime.of(model),
       timeToFirstToken: firstToken.of(model),
+      firstTokenError: (seconds) => firstTokenError.of(model).observe(seconds),
       interTokenLatency: interToken.of(model),
       endToEnd: endToEnd.of(model),
       promptTokens: promptTokens.of(model),

@@ -1,11 +1,36 @@
 import { failureBody } from '../errors.ts';
 import type { AnswerEvent } from '../generation/journal.ts';
-import { type AnswerFormat, type AnswerHead, gatherChoices } from './format.ts';
+import { type AnsweredCall, AnswerParts, type ToldPart } from './answer-parts.ts';
+import { type AnswerFormat, type AnswerHead, gatherChoices, type WholeChoice } from './format.ts';
 import { chatLogprob } from './logprobs.ts';
+
+/** A call in a whole message. */
+const callObject = ({ id, name, arguments: written }: AnsweredCall) => ({
+  id,
+  type: 'function',
+  function: { name, arguments: written },
+});
+
+/** A call comes in two pieces, as clients expect: who is called, then with what. */
+function deltasOf(part: ToldPart): object[] {
+  if (part.kind === 'text') return [{ content: part.text }];
+  const { index, id, name, arguments: written } = part.call;
+  const begun = { index, id, type: 'function', function: { name, arguments: '' } };
+  return [{ tool_calls: [begun] }, { tool_calls: [{ index, function: { arguments: written } }] }];
+}
+
+const messageOf = ({ text, calls }: WholeChoice<object>) => ({
+  role: 'assistant',
+  content: text === '' && calls.length > 0 ? null : text,
+  refusal: null,
+  ...(calls.length > 0 && { tool_calls: calls.map(callObject) }),
+});
 
 /** `chat.completion` and `chat.completion.chunk` objects. */
 export function createChatFormat(head: AnswerHead): AnswerFormat {
-  const common = { id: `chatcmpl-${head.requestId}`, created: head.created, model: head.model };
+  const { created, model, echo } = head;
+  const common = { id: `chatcmpl-${head.requestId}`, created, model, ...echo };
+  const parts = new AnswerParts(head);
   const logprobsOf = (content: readonly object[]) => (head.logprobs ? { content, refusal: null } : null);
 
   const chunk = (choices: readonly object[]) => ({
@@ -23,14 +48,21 @@ export function createChatFormat(head: AnswerHead): AnswerFormat {
 
   const chunks = (event: AnswerEvent): readonly object[] => {
     if (event.kind === 'started') {
-      return [choiceChunk(event.choice, { role: 'assistant', content: '', refusal: null }, null)];
+      // Whether there will be content shows only later, where there may be calls instead.
+      const content = parts.maySplit ? null : '';
+      return [choiceChunk(event.choice, { role: 'assistant', content, refusal: null }, null)];
     }
     const logprob = chatLogprob(event);
-    const told: object[] = [];
-    if (event.text !== '' || logprob !== undefined) {
-      told.push(choiceChunk(event.choice, { content: event.text }, logprob ? logprobsOf([logprob]) : null));
+    const deltas: object[] = parts.of(event).flatMap(deltasOf);
+    if (deltas.length === 0 && logprob !== undefined) deltas.push(parts.maySplit ? {} : { content: '' });
+    // A token is told of once, with the first that it brought.
+    const told = deltas.map((delta, position) =>
+      choiceChunk(event.choice, delta, position === 0 && logprob ? logprobsOf([logprob]) : null),
+    );
+    if (event.kind === 'finished') {
+      const reason = parts.finishReason(event.choice, event.reason);
+      told.push(choiceChunk(event.choice, {}, null, reason));
     }
-    if (event.kind === 'finished') told.push(choiceChunk(event.choice, {}, null, event.reason));
     return told;
   };
 
@@ -42,9 +74,9 @@ export function createChatFormat(head: AnswerHead): AnswerFormat {
     whole: (events, usage) => ({
       ...common,
       object: 'chat.completion',
-      choices: gatherChoices(head.choices, events, chatLogprob).map((choice) => ({
+      choices: gatherChoices(head, events, chatLogprob).map((choice) => ({
         index: choice.index,
-        message: { role: 'assistant', content: choice.text, refusal: null },
+        message: messageOf(choice),
         logprobs: logprobsOf(choice.logprobs),
         finish_reason: choice.finishReason,
       })),

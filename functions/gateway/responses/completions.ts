@@ -10,6 +10,7 @@ export function createCompletionFormat(head: AnswerHead): AnswerFormat {
     object: 'text_completion',
     created: head.created,
     model: head.model,
+    ...head.echo,
   };
   /** Characters of each choice's text that were told in log probabilities so far. */
   const offsets = new Array<number>(head.choices).fill(0);
@@ -37,7 +38,7 @@ export function createCompletionFormat(head: AnswerHead): AnswerFormat {
     failureChunk: failureBody,
     whole: (events, usage) => ({
       ...common,
-      choices: gatherChoices(head.choices, events, textLogprob).map((choice) => ({
+      choices: gatherChoices(head, events, textLogprob).map((choice) => ({
         index: choice.index,
         text: choice.text,
         logprobs: head.logprobs ? textLogprobs(choice.logprobs, 0) : null,

@@ -1,5 +1,6 @@
 import type { RequestFailure } from '../../../shared/protocol/token-event.ts';
 import type { AnswerEvent, Usage } from '../generation/journal.ts';
+import { type AnsweredCall, AnswerParts } from './answer-parts.ts';
 
 /** What all objects of one answer have in common. */
 export interface AnswerHead {
@@ -10,6 +11,8 @@ export interface AnswerHead {
   readonly choices: number;
   readonly includeUsage: boolean;
   readonly echo: Readonly<Record<string, unknown>>;
+  /** Names of the functions that the answers may call. */
+  readonly callable: readonly string[];
   /** Whether log probabilities were asked for. */
   readonly logprobs: boolean;
 }
@@ -32,30 +35,40 @@ export interface AnswerFormat {
 export interface WholeChoice<Logprob> {
   readonly index: number;
   readonly text: string;
+  readonly calls: readonly AnsweredCall[];
   readonly finishReason: string | null;
   readonly logprobs: readonly Logprob[];
 }
 
 /** @param logprobOf the event's log probability in the form of the answer; undefined where it has none */
 export function gatherChoices<Logprob>(
-  choices: number,
+  head: AnswerHead,
   events: readonly AnswerEvent[],
   logprobOf: (event: AnswerEvent) => Logprob | undefined,
 ): WholeChoice<Logprob>[] {
-  const texts: string[][] = Array.from({ length: choices }, () => []);
-  const logprobs: Logprob[][] = Array.from({ length: choices }, () => []);
-  const reasons: (string | null)[] = new Array(choices).fill(null);
+  const parts = new AnswerParts(head);
+  const gathered = Array.from({ length: head.choices }, () => ({
+    texts: [] as string[],
+    calls: [] as AnsweredCall[],
+    logprobs: [] as Logprob[],
+    reason: null as string | null,
+  }));
   for (const event of events) {
     if (event.kind === 'started') continue;
-    texts[event.choice].push(event.text);
+    const choice = gathered[event.choice];
+    for (const part of parts.of(event)) {
+      if (part.kind === 'text') choice.texts.push(part.text);
+      else choice.calls.push(part.call);
+    }
     const logprob = logprobOf(event);
-    if (logprob !== undefined) logprobs[event.choice].push(logprob);
-    if (event.kind === 'finished') reasons[event.choice] = event.reason;
+    if (logprob !== undefined) choice.logprobs.push(logprob);
+    if (event.kind === 'finished') choice.reason = parts.finishReason(event.choice, event.reason);
   }
-  return texts.map((parts, index) => ({
+  return gathered.map(({ texts, calls, logprobs, reason }, index) => ({
     index,
-    text: parts.join(''),
-    finishReason: reasons[index],
-    logprobs: logprobs[index],
+    text: texts.join(''),
+    calls,
+    finishReason: reason,
+    logprobs,
   }));
 }

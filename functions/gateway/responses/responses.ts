@@ -1,7 +1,7 @@
 import type { RequestFailure } from '../../../shared/protocol/token-event.ts';
 import type { AnswerEvent, Usage } from '../generation/journal.ts';
-import { type AnswerFormat, type AnswerHead, gatherChoices } from './format.ts';
-import { chatLogprob } from './logprobs.ts';
+import type { AnswerFormat, AnswerHead } from './format.ts';
+import { OutputItems, type StreamEvent } from './output-items.ts';
 
 const NO_MORE_TOKENS = { reason: 'max_output_tokens' };
 
@@ -13,35 +13,19 @@ const usageOf = (usage: Usage) => ({
   total_tokens: usage.total_tokens,
 });
 
-/** `response` objects of OpenAI's Responses API, and the events of its streams. A response has one message of one part. */
+/** `response` objects of OpenAI's Responses API, and the events of its streams. */
 export function createResponsesFormat(head: AnswerHead): AnswerFormat {
-  const item = `msg_${head.requestId}`;
-  const at = { item_id: item, output_index: 0, content_index: 0 };
-  let text = '';
-  let logprobs: object[] = [];
+  const items = new OutputItems(head);
   let isIncomplete = false;
   let sequence = 0;
 
-  const event = (type: string, fields: object) => ({ type, sequence_number: sequence++, ...fields });
-  const part = () => ({ type: 'output_text', text, annotations: [], logprobs });
-  const message = (status: string, content: readonly object[]) => ({
-    id: item,
-    type: 'message',
-    status,
-    role: 'assistant',
-    content,
-  });
-  const response = (
-    status: string,
-    output: readonly object[],
-    usage: Usage | null,
-    error: object | null = null,
-  ) => ({
+  const event = ({ type, ...fields }: StreamEvent) => ({ type, sequence_number: sequence++, ...fields });
+  const response = (status: string, output: readonly object[], usage: Usage | null) => ({
     id: `resp_${head.requestId}`,
     object: 'response',
     created_at: head.created,
     status,
-    error,
+    error: null,
     incomplete_details: status === 'incomplete' ? NO_MORE_TOKENS : null,
     model: head.model,
     output,
@@ -56,46 +40,32 @@ export function createResponsesFormat(head: AnswerHead): AnswerFormat {
   });
   const endStatus = () => (isIncomplete ? 'incomplete' : 'completed');
 
-  const begin = (): readonly object[] => [
-    event('response.created', { response: response('in_progress', [], null) }),
-    event('response.in_progress', { response: response('in_progress', [], null) }),
-    event('response.output_item.added', { output_index: 0, item: message('in_progress', []) }),
-    event('response.content_part.added', { ...at, part: part() }),
+  const begin = (): StreamEvent[] => [
+    { type: 'response.created', response: response('in_progress', [], null) },
+    { type: 'response.in_progress', response: response('in_progress', [], null) },
+    ...items.begin(),
   ];
 
-  const chunks = (told: AnswerEvent): readonly object[] => {
+  const eventsOf = (told: AnswerEvent): StreamEvent[] => {
     if (told.kind === 'started') return begin();
-    const logprob = chatLogprob(told);
-    const own = logprob === undefined ? [] : [logprob];
     if (told.kind === 'finished') isIncomplete = told.reason === 'length';
-    if (told.text === '' && own.length === 0) return [];
-    text += told.text;
-    logprobs.push(...own);
-    return [event('response.output_text.delta', { ...at, delta: told.text, logprobs: own })];
-  };
-
-  const lastChunks = (usage: Usage): readonly object[] => {
-    const whole = message(endStatus(), [part()]);
-    return [
-      event('response.output_text.done', { ...at, text, logprobs }),
-      event('response.content_part.done', { ...at, part: part() }),
-      event('response.output_item.done', { output_index: 0, item: whole }),
-      event(`response.${endStatus()}`, { response: response(endStatus(), [whole], usage) }),
-    ];
+    return items.add(told);
   };
 
   return {
     wire: 'named',
-    chunks,
-    lastChunks,
-    failureChunk: ({ code, message: words, param }: RequestFailure) =>
-      event('error', { code, message: words, param }),
+    chunks: (told) => eventsOf(told).map(event),
+    lastChunks(usage) {
+      const closed = items.end(endStatus());
+      const whole = response(endStatus(), items.whole, usage);
+      return [...closed, { type: `response.${endStatus()}`, response: whole }].map(event);
+    },
+    failureChunk: ({ code, message, param }: RequestFailure) =>
+      event({ type: 'error', code, message, param }),
     whole(events, usage) {
-      const [choice] = gatherChoices(1, events, chatLogprob);
-      text = choice!.text;
-      logprobs = [...choice!.logprobs];
-      isIncomplete = choice!.finishReason === 'length';
-      return response(endStatus(), [message(endStatus(), [part()])], usage);
+      for (const told of events) eventsOf(told);
+      items.end(endStatus());
+      return response(endStatus(), items.whole, usage);
     },
   };
 }

@@ -4,7 +4,8 @@ import { errorResponse, invalid } from '../errors.ts';
 import { cancelBatch, createBatch, getBatch, listBatches } from './batches.ts';
 import { deleteFile, getContent, getFile, listFiles, uploadFile } from './files.ts';
 
-const NO_FILES = 'This gateway keeps no files, which batches need: start it with --files-dir';
+const NO_FILES =
+  'This gateway keeps no files, which batches need: start it with --files-dir, or bind a bucket as FILES to a Worker';
 
 const notKept = (c: Context) => errorResponse(c, invalid(null, NO_FILES, 'not_implemented', 501));
 

@@ -4,6 +4,7 @@ import type { FileRecord } from '../../batches/files.ts';
 import { readUpload } from '../../batches/upload/read-upload.ts';
 import type { Clock } from '../../clock.ts';
 import type { AccessKey } from '../access/access-key.ts';
+import { bodyPieces } from '../body.ts';
 import type { GatewayEnvironment } from '../dependencies.ts';
 import { ClientGoneError, invalid, shown, unavailable } from '../errors.ts';
 import { fileObject, listObject } from '../responses/batches.ts';
@@ -14,6 +15,8 @@ type GatewayContext = Context<GatewayEnvironment>;
 /** Owner of what is sent without a key; no key's id looks like this. */
 const NOBODY = '-';
 const MS_PER_S = 1_000;
+/** An upload that lasts longer, in milliseconds, is not under way any more. */
+const LONGEST_UPLOAD_MS = 60 * 60_000;
 
 /** Whose files and batches a request may see. */
 export const ownerOf = (key: AccessKey | null): string => key?.id ?? NOBODY;
@@ -30,15 +33,14 @@ async function findFile(desk: BatchDesk, c: GatewayContext): Promise<FileRecord>
 
 /** `POST /v1/files`: takes a form in as it comes. */
 export function uploadFile(desk: BatchDesk, clock: Clock) {
-  const { store, files, limits, newFileId } = desk;
-  let uploads = 0;
+  const { store, files, limits, uploads, newFileId } = desk;
 
   const takeIn = async (c: GatewayContext, id: string): Promise<FileRecord> => {
     const { body } = c.req.raw;
     if (body === null) throw invalid('file', "Invalid 'file': is required");
     const { filename, bytes } = await readUpload({
       contentType: c.req.header('Content-Type'),
-      body,
+      body: bodyPieces(body),
       limits,
       store: (content) => store.write(id, content),
     });
@@ -51,11 +53,11 @@ export function uploadFile(desk: BatchDesk, clock: Clock) {
   };
 
   return async (c: GatewayContext): Promise<Response> => {
-    if (uploads >= limits.uploads) {
+    const id = newFileId();
+    const leave = uploads.enter(id, LONGEST_UPLOAD_MS);
+    if (leave === null) {
       throw unavailable('overloaded', `This gateway takes ${limits.uploads} files in already; try again`);
     }
-    const id = newFileId();
-    uploads += 1;
     try {
       return c.json(fileObject(await takeIn(c, id)));
     } catch (error) {
@@ -64,7 +66,7 @@ export function uploadFile(desk: BatchDesk, clock: Clock) {
       c.header('Connection', 'close');
       throw c.req.raw.signal.aborted ? new ClientGoneError() : error;
     } finally {
-      uploads -= 1;
+      leave();
     }
   };
 }

@@ -1,29 +1,39 @@
 import type { Context } from 'hono';
-import { chargeRequest, settledAtEnd } from '../access/charge.ts';
-import { estimateTokens } from '../access/estimate-tokens.ts';
+import { requestDoorbellChannel } from '../../../shared/protocol/keys.ts';
+import type { SequenceJob } from '../../../shared/protocol/request.ts';
+import { chargeRequest } from '../access/charge.ts';
+import { estimatePromptTokens, estimateTokens } from '../access/estimate-tokens.ts';
 import { readJson } from '../body.ts';
 import type { GatewayDependencies, GatewayEnvironment } from '../dependencies.ts';
 import { invalid, shown } from '../errors.ts';
+import { expectFirstToken } from '../first-token.ts';
 import { sequenceJobs } from '../generation/jobs.ts';
-import { type AnswerEvent, createJournalReader } from '../generation/journal.ts';
+import type { AnswerEvent } from '../generation/journal.ts';
 import { runRequest } from '../generation/run.ts';
-import type { AnswerFormat, AnswerHead } from '../responses/format.ts';
+import { queuePlace } from '../queue-place.ts';
+import { REQUEST_TIMEOUT_HEADER, requestTimeoutMs } from '../request-timeout.ts';
+import type { AnswerKind } from '../responses/create-format.ts';
+import type { AnswerHead } from '../responses/format.ts';
+import { LAST_EVENT_ID, parseMessageId } from '../resumption/message-id.ts';
+import { toolsFor } from '../resumption/resumable-answer.ts';
 import { checkPromptSize } from '../schema/prompt-size.ts';
 import type { GenerationRequest } from '../schema/request.ts';
 import { checkTokenIds } from '../schema/token-ids.ts';
-import { type EventBatches, SSE_HEADERS, sseBody } from '../sse.ts';
+import { traceGeneration } from '../tracing/traced-generation.ts';
 import { readyModel } from './models.ts';
+import { streamed } from './streamed.ts';
+import { asksForResumption, resumeAfter } from './streams.ts';
 
 /** What chat and text completions differ in. */
 export interface CompletionKind {
   readonly parse: (body: unknown) => GenerationRequest;
   /** Name of the field that holds the prompts. */
   readonly promptField: string;
-  readonly createFormat: (head: AnswerHead) => AnswerFormat;
+  readonly answers: AnswerKind;
 }
 
 /** The model that the address or the body names; both must agree. */
-function modelName(inAddress: string | undefined, inBody: string | undefined): string {
+export function modelName(inAddress: string | undefined, inBody: string | undefined): string {
   if (inAddress !== undefined && inBody !== undefined && inAddress !== inBody) {
     throw invalid('model', `Invalid 'model': '${shown(inBody)}' is not the model of this address`);
   }
@@ -32,64 +42,88 @@ function modelName(inAddress: string | undefined, inBody: string | undefined): s
   return name;
 }
 
-/** Waits until a pool has taken the request: what comes first decides the status. */
-async function firstEvents(batches: EventBatches): Promise<readonly AnswerEvent[]> {
-  for (let next = await batches.next(); !next.done; next = await batches.next()) {
-    if (next.value.length > 0) return next.value;
-  }
-  return [];
-}
+const headOf = (
+  { includeUsage, echo, callable, sampling }: GenerationRequest,
+  jobs: readonly SequenceJob[],
+  acceptedAtMs: number,
+): AnswerHead => ({
+  requestId: jobs[0].requestId,
+  created: Math.floor(acceptedAtMs / 1000),
+  model: jobs[0].model,
+  choices: jobs.length,
+  includeUsage,
+  echo: echo ?? {},
+  callable,
+  logprobs: sampling.topLogprobs !== null,
+});
 
 /** Handler of one kind of completion, at an address with or without a `:model`. */
 export function generate(dependencies: GatewayDependencies, kind: CompletionKind) {
-  const { registry, dispatcher, limits, clock, ids, admission, access } = dependencies;
+  const { registry, dispatcher, limits, clock, ids, admission, access, resumptions } = dependencies;
 
   return async (c: Context<GatewayEnvironment>): Promise<Response> => {
-    const request = kind.parse(await readJson(c, limits.bodyBytes));
+    const sent = await readJson(c, limits.bodyBytes);
+    const lastEventId = c.req.header(LAST_EVENT_ID);
+    if (lastEventId) return resumeAfter(c, dependencies, parseMessageId(lastEventId), kind.answers);
+    const request = kind.parse(sent);
+    const resumable = asksForResumption(c) && request.stream ? resumptions : null;
     const name = modelName(c.req.param('model'), request.model);
+    const timeoutMs = requestTimeoutMs(c.req.header(REQUEST_TIMEOUT_HEADER));
     const key = c.get('accessKey');
     const { card } = await readyModel(registry, name, key);
     const watch = c.get('watch');
     watch.asks(name);
     checkPromptSize(request, limits.promptCharacters, kind.promptField);
     checkTokenIds(request, card);
+    const place = queuePlace(request, key);
 
     const requestId = c.get('requestId');
     const report = (error: unknown) => dependencies.report(error, requestId);
     const acceptedAtMs = clock.nowMs();
-    const jobs = sequenceJobs(request, { requestId, model: name, acceptedAtMs, drawSeed: ids.seed });
-    const { choicesPerPrompt } = request;
-    const journal = createJournalReader(jobs.length, choicesPerPrompt);
-    const format = kind.createFormat({
+    const span = c.get('span');
+    const jobs = sequenceJobs(request, {
       requestId,
-      created: Math.floor(acceptedAtMs / 1000),
       model: name,
-      choices: jobs.length,
-      includeUsage: request.includeUsage,
-      echo: request.echo ?? {},
-      logprobs: request.sampling.topLogprobs !== null,
+      acceptedAtMs,
+      ...(timeoutMs !== null && { deadlineAtMs: acceptedAtMs + timeoutMs }),
+      ...(span && { trace: span.traceparent }),
+      ...(resumable && { doorbell: requestDoorbellChannel(requestId) }),
+      drawSeed: ids.seed,
     });
+    const { choicesPerPrompt } = request;
+    const head = headOf(request, jobs, acceptedAtMs);
+    const answer = { kind: kind.answers, head, choicesPerPrompt, owner: key?.id ?? null, acceptedAtMs };
+    const { journal, format } = toolsFor(answer);
 
-    const slot = admission.enter(c.req.raw.signal, limits.overallMs);
-    const charging = chargeRequest(c, access.limiter, key, estimateTokens(request, card));
-    const settle = await charging.catch((error: unknown) => {
+    const slot = admission.enter(c.req.raw.signal, limits.overallMs, timeoutMs);
+    const admit = async () => {
+      const promptTokens = estimatePromptTokens(request.prompts[0]!);
+      const question = { model: name, place, promptTokens, sequences: jobs.length, timeoutMs };
+      const expected = await expectFirstToken(dispatcher, limits.firstTokenMs, question);
+      const settle = await chargeRequest(c, access.limiter, key, estimateTokens(request, card));
+      const hold = await resumable?.keep(answer).catch(async (error: unknown) => {
+        await settle(0).catch(report);
+        throw error;
+      });
+      return { settle, hold, predicted: expected && { predictedMs: expected.firstTokenMs } };
+    };
+    const { settle, hold, predicted } = await admit().catch((error: unknown) => {
       slot.leave();
       throw error;
     });
-    watch.generates(name, { acceptedAtMs, choices: jobs.length, choicesPerPrompt });
-    const running = { dispatcher, timeouts: limits, report, observer: watch };
-    const batches = settledAtEnd(
-      runRequest(running, jobs, journal, slot),
-      () => settle(journal.usage().total_tokens),
-      report,
-    );
+    watch.generates(name, { acceptedAtMs, choices: jobs.length, choicesPerPrompt, ...predicted });
+    const observer = traceGeneration(span, clock, watch);
+    // Who comes back is not charged again, so what is left to be read stays charged as it was estimated.
+    const settleAtEnd = async () =>
+      hold === undefined || journal.done() ? settle(journal.usage().total_tokens) : undefined;
+    const running = { dispatcher, place, timeouts: limits, report, observer, hold, settle: settleAtEnd };
+    const batches = runRequest(running, jobs, journal, slot);
     if (!request.stream) {
       const events: AnswerEvent[] = [];
       for await (const batch of batches) events.push(...batch);
       return c.json(format.whole(events, journal.usage()));
     }
-    const first = await firstEvents(batches);
-    const body = sseBody(first, batches, slot.signal, { journal, format, report });
-    return c.body(body, 200, SSE_HEADERS);
+    const has = resumable ? { requestId, messages: 0 } : undefined;
+    return streamed(c, batches, slot.signal, { journal, format, report, has });
   };
 }

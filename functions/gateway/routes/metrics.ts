@@ -12,10 +12,10 @@ const readFamily = (read: boolean): MetricFamily => ({
 });
 
 /**
- * `GET /metrics`: what this process counted of its requests, and what the pools tell of themselves. While Redis is away the
- * former is told all the same.
+ * `GET /metrics`: what this process counted of its requests and of the lines of batches, and what the pools tell of themselves.
+ * While Redis is away the former is told all the same.
  */
-export function metrics({ metrics: requests, pools, clock, report }: GatewayDependencies) {
+export function metrics({ metrics: requests, batches, pools, clock, report }: GatewayDependencies) {
   const read = async (reader: PoolReader, requestId: string): Promise<readonly PoolStatus[] | null> => {
     try {
       return await reader.read();
@@ -26,7 +26,7 @@ export function metrics({ metrics: requests, pools, clock, report }: GatewayDepe
   };
 
   return async (c: Context<GatewayEnvironment>) => {
-    const families = [...requests.families()];
+    const families = [...requests.families(), ...(batches?.metrics.families() ?? [])];
     if (pools !== null) {
       const status = await read(pools, c.get('requestId'));
       families.push(readFamily(status !== null), ...poolFamilies(status ?? [], clock.nowMs()));

@@ -1,49 +1,29 @@
 import { z } from 'zod';
-import type { ChatMessage } from '../../../shared/protocol/request.ts';
 import { invalid } from '../errors.ts';
-import { MAX_CONTENT_PARTS, MAX_MESSAGES, MAX_TOP_LOGPROBS } from './field-limits.ts';
-import { commonFields, listOf, textOrList, unicodeText, withoutNulls } from './fields.ts';
+import { MAX_TOP_LOGPROBS } from './field-limits.ts';
+import { commonFields } from './fields.ts';
+import { messageList, withToolNames } from './messages.ts';
 import { parseFields } from './parse.ts';
 import { type GenerationRequest, generationRequest } from './request.ts';
 import { responseFormat } from './response-format.ts';
+import { chatPrompt, toolUse } from './tool-use.ts';
+import { chatToolChoice, chatTools, parallelToolCalls } from './tools.ts';
 
-const textPart = z.object({
-  type: z.literal('text', { error: 'must be "text": images, audio and files are not supported' }),
-  text: unicodeText,
-});
-
-/** Parts become one text, each on lines of its own. */
-const content = textOrList(
-  unicodeText,
-  listOf(textPart, MAX_CONTENT_PARTS, 1).transform((parts) => parts.map(({ text }) => text).join('\n')),
-);
-
-const message = z.preprocess(
-  withoutNulls,
-  z.object({
-    role: z.enum(['system', 'developer', 'user', 'assistant'], {
-      error: 'must be "system", "developer", "user" or "assistant"',
-    }),
-    tool_calls: z.array(z.unknown()).max(0, 'must be empty: tools are not supported').optional(),
-    content,
-    name: unicodeText.optional(),
-  }),
-);
-
-const chatSchema = z.object({
+export const chatSchema = z.object({
   ...commonFields,
-  messages: listOf(message, MAX_MESSAGES, 1),
-  max_completion_tokens: z.int().min(1).optional(),
-  logprobs: z.boolean().default(false),
-  top_logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
+  messages: messageList.describe('The conversation so far.'),
+  max_completion_tokens: z.int().min(1).optional().describe('The newer name of `max_tokens`.'),
+  logprobs: z.boolean().default(false).describe('Tells the log probability of each token.'),
+  top_logprobs: z
+    .int()
+    .min(0)
+    .max(MAX_TOP_LOGPROBS)
+    .optional()
+    .describe('Tells so many alternatives of each token, too.'),
   response_format: responseFormat,
-});
-
-/** `developer` is OpenAI's newer name for `system`, which chat templates do not know. */
-const chatMessage = ({ role, content: text, name }: z.infer<typeof message>): ChatMessage => ({
-  role: role === 'developer' ? 'system' : role,
-  content: text,
-  ...(name === undefined ? {} : { name }),
+  tools: chatTools.describe('Functions that the answer may call.'),
+  tool_choice: chatToolChoice.describe('Whether the answer must call one, and which.'),
+  parallel_tool_calls: parallelToolCalls,
 });
 
 /**
@@ -62,10 +42,18 @@ export function parseChat(body: unknown): GenerationRequest {
   if (fields.top_logprobs !== undefined && !fields.logprobs) {
     throw invalid('top_logprobs', "Invalid 'top_logprobs': needs 'logprobs' to be true");
   }
+  const use = toolUse({
+    tools: fields.tools,
+    choice: fields.tool_choice,
+    parallel: fields.parallel_tool_calls,
+    format: fields.response_format,
+  });
   return generationRequest(fields, {
-    prompts: [{ kind: 'chat', messages: fields.messages.map(chatMessage) }],
+    prompts: [chatPrompt(withToolNames(fields.messages), use)],
     maxTokens: newer ?? older ?? null,
     topLogprobs: fields.logprobs ? (fields.top_logprobs ?? 0) : null,
-    constraint: fields.response_format,
+    constraint: use.constraint,
+    callable: use.callable,
+    stop: use.stop,
   });
 }

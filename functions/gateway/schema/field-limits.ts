@@ -19,3 +19,11 @@ export const GREEDY_TEMPERATURE = 1e-5;
 export const DEFAULT_COMPLETION_TOKENS = 16;
 /** Entries of `metadata`. */
 export const MAX_METADATA = 16;
+/** Entries of `include`. */
+export const MAX_INCLUDES = 64;
+/** Functions that a request describes. */
+export const MAX_TOOLS = 128;
+/** Calls in one message of a conversation. */
+export const MAX_TOOL_CALLS = 128;
+/** Objects and lists inside each other in the arguments of a call. */
+export const MAX_ARGUMENT_LEVELS = 128;

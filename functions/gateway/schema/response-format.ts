@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { compileSchema } from '../../../shared/constrained/compile-schema.ts';
 import { SchemaError } from '../../../shared/constrained/schema-error.ts';
-import type { Constraint } from '../../../shared/protocol/request.ts';
+import type { JsonConstraint } from '../../../shared/protocol/request.ts';
 import { unicodeText, withoutNulls } from './fields.ts';
 
 type JsonSchema = Readonly<Record<string, unknown>>;
@@ -29,7 +29,7 @@ const jsonSchema = z.unknown().transform((schema, context): JsonSchema => {
 const namedSchema = z.object({
   name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, underscores and dashes'),
   description: unicodeText.optional(),
-  schema: jsonSchema,
+  schema: jsonSchema.meta({ type: 'object', description: 'A JSON Schema.' }),
   // Answers fit the schema in any case.
   strict: z.boolean().optional(),
 });
@@ -57,7 +57,7 @@ export const responseFormat = z
       WHICH_TYPE,
     ),
   )
-  .transform((format): Constraint | undefined => {
+  .transform((format): JsonConstraint | undefined => {
     switch (format.type) {
       case 'text':
         return undefined;
@@ -67,7 +67,8 @@ export const responseFormat = z
         return { kind: 'json_schema', schema: format.json_schema.schema };
     }
   })
-  .optional();
+  .optional()
+  .describe('Binds the answer to JSON, or to a JSON Schema.');
 
 /** The same as the Responses API has it, at `text.format`: a schema's name stands beside its type. */
 export const textFormat = z
@@ -79,10 +80,11 @@ export const textFormat = z
       WHICH_TYPE,
     ),
   )
-  .optional();
+  .optional()
+  .describe('Binds the answer to JSON, or to a JSON Schema.');
 
 /** What such a format asks of the answer. */
-export function constraintOf(format: z.infer<typeof textFormat>): Constraint | undefined {
+export function constraintOf(format: z.infer<typeof textFormat>): JsonConstraint | undefined {
   if (format === undefined || format.type === 'text') return undefined;
   return format.type === 'json_object'
     ? { kind: 'json_object' }

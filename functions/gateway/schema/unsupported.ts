@@ -14,15 +14,19 @@ export type Unsupported = readonly [field: string, asks: (value: unknown) => boo
  * they are refused; each entry tells when its value asks for something.
  */
 const UNSUPPORTED: readonly Unsupported[] = [
-  ['tools', hasElements, 'tools are not supported'],
-  ['tool_choice', asksForTools, 'tools are not supported'],
-  ['functions', hasElements, 'functions are not supported'],
-  ['function_call', asksForTools, 'functions are not supported'],
+  ['functions', hasElements, 'functions are not supported: use tools'],
+  ['function_call', asksForTools, 'functions are not supported: use tool_choice'],
   ['audio', () => true, 'audio is not supported: only text is'],
   ['modalities', listsAudio, 'audio is not supported: only text is'],
   ['suffix', (value) => value !== '', 'inserting before a suffix is not supported'],
   ['echo', (value) => value !== false, 'repeating the prompt is not supported'],
   ['best_of', (value) => value !== 1, 'only 1 is supported: use n for several choices'],
+];
+
+/** Fields of chats that text completions do not have. */
+export const NO_TOOLS: readonly Unsupported[] = [
+  ['tools', hasElements, 'only chat completions and responses call tools'],
+  ['tool_choice', asksForTools, 'only chat completions and responses call tools'],
 ];
 
 /**

@@ -41,7 +41,7 @@ export class AnswerConstraint {
     const mayEnd = this.#state.complete && !(ignoresEnd && count > 0);
     if (count === 0 && !(mayEnd && endIds.length > 0)) {
       throw new JanusError(
-        "No token of the model's vocabulary can go on with the answer that response_format asks for: ask for another form, or " +
+        "No token of the model's vocabulary can go on with the answer that response_format or tool_choice asks for: ask for another form, or " +
           'serve a model whose tokens include all single bytes.',
       );
     }
@@ -59,7 +59,9 @@ export class AnswerConstraint {
     const bytes = tokenBytes(id);
     const reached = bytes.length === 0 ? null : automaton.read(this.#state, bytes);
     if (reached === null) {
-      throw new JanusError(`Token ${id} of the answer does not fit response_format: send the request again.`);
+      throw new JanusError(
+        `Token ${id} of the answer does not fit response_format or tool_choice: send the request again.`,
+      );
     }
     this.#state = reached;
   }

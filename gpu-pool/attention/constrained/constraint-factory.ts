@@ -4,7 +4,7 @@ import type { Constraint } from '../../../shared/protocol/request.ts';
 import { AnswerConstraint } from './answer-constraint.ts';
 import { TokenMasks } from './token-masks.ts';
 
-/** Schemas whose automata are kept. */
+/** Constraints whose automata are kept. */
 const MAX_AUTOMATA = 16;
 const NO_BYTES = new Uint8Array();
 
@@ -21,7 +21,7 @@ export interface ConstraintVocabulary {
 export class ConstraintFactory {
   readonly #vocabulary: ConstraintVocabulary;
   #masks: TokenMasks | undefined;
-  /** By schema, the least recently used one first. */
+  /** By constraint, the least recently used one first. */
   readonly #automata = new Map<string, Automaton>();
 
   constructor(vocabulary: ConstraintVocabulary) {
@@ -30,7 +30,7 @@ export class ConstraintFactory {
 
   /**
    * @param ignoresEnd true: the answer ends only where nothing else can follow
-   * @throws SchemaError if the schema is wrong or not supported
+   * @throws SchemaError or ParametersError if a schema is wrong or not supported
    */
   create(constraint: Constraint, ignoresEnd: boolean): AnswerConstraint {
     const { endIds } = this.#vocabulary;

@@ -1,6 +1,14 @@
 import type { Automaton, TextState } from '../../../shared/constrained/automaton.ts';
 import { allowToken } from '../sampling/allowed-tokens.ts';
 
+/**
+ * Work for one mask, in readings of the states that are met: once for each state, and a share of it for each way there. About as
+ * much takes a few milliseconds, and no step of a host may last much longer for one request's schema.
+ */
+const MAX_MASK_WORK = 16_384;
+const STATE_WORK = 8;
+const WAY_SHARE = 1 / 8;
+
 /** What a trie needs of a vocabulary. */
 export interface TrieVocabulary {
   /** Largest token id + 1. */
@@ -59,15 +67,37 @@ export class TokenTrie {
   }
 
   /**
-   * Sets the bits of the tokens by which a text can go on.
+   * Sets the bits of the tokens by which a text can go on. Where following all of them would take too long, only the shortest
+   * ones are allowed, of which every text can be made: what is taken fits all the same. Which ones these are depends on the
+   * state alone, on every host.
    *
    * @param words one bit per token id, all 0
    * @returns number of these tokens
    */
   allow(automaton: Automaton, state: TextState, words: Uint32Array): number {
+    const longest = this.#branch.length - 1;
+    let count = this.#walk(automaton, state, words, { deepest: longest, mostWork: MAX_MASK_WORK });
+    for (let deepest = 1; count === undefined; deepest++) {
+      words.fill(0);
+      const shorter = this.#walk(automaton, state, words, { deepest, mostWork: Number.POSITIVE_INFINITY });
+      if (shorter === undefined || shorter > 0 || deepest >= longest) count = shorter ?? 0;
+    }
+    this.#branch.fill(null);
+    return count;
+  }
+
+  /** @returns undefined where it would be more work */
+  #walk(
+    automaton: Automaton,
+    state: TextState,
+    words: Uint32Array,
+    { deepest, mostWork }: { readonly deepest: number; readonly mostWork: number },
+  ): number | undefined {
     const branch = this.#branch;
     branch[0] = state;
+    let work = 0;
     let count = 0;
+    automaton.beginTour();
     for (let node = 0; node < this.#bytes.length; ) {
       const depth = this.#depths[node];
       const reached = automaton.next(branch[depth - 1]!, this.#bytes[node]);
@@ -75,12 +105,14 @@ export class TokenTrie {
         node = this.#behind[node];
         continue;
       }
+      work += reached.readings * WAY_SHARE;
+      if (automaton.isNewInTour(reached)) work += reached.readings + STATE_WORK;
+      if (work > mostWork) return undefined;
       branch[depth] = reached;
       for (let i = this.#first[node]; i < this.#first[node + 1]; i++) allowToken(words, this.#tokens[i]);
       count += this.#first[node + 1] - this.#first[node];
-      node++;
+      node = depth < deepest ? node + 1 : this.#behind[node];
     }
-    branch.fill(null);
     return count;
   }
 }

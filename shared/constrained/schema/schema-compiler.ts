@@ -15,26 +15,41 @@ import { arrayNode, enumNode } from './value-schema.ts';
  * calls another one before it has read a byte, except as the last thing that it does, so no stack grows for nothing.
  */
 export class SchemaCompiler implements Compilation {
-  readonly builder = new GrammarBuilder();
-  readonly rules = new JsonRules(this.builder);
+  readonly builder: GrammarBuilder;
+  readonly rules: JsonRules;
   readonly #root: unknown;
   readonly #referenced = new Map<string, NodeId>();
   readonly #pending: (Referenced & { readonly rule: NodeId })[] = [];
 
-  constructor(root: unknown) {
+  /**
+   * @param builder of the grammar that the schema is a part of
+   * @param rules of the same builder
+   */
+  constructor(root: unknown, builder = new GrammarBuilder(), rules = new JsonRules(builder)) {
     this.#root = root;
+    this.builder = builder;
+    this.rules = rules;
   }
 
   /** @throws SchemaError also where no text fits */
   compile(): Grammar {
+    const start = this.rule();
+    const grammar = this.builder.build(start);
+    checkNesting(grammar, start);
+    return grammar;
+  }
+
+  /**
+   * A rule that reads a value of the schema; whether any text fits tells `checkNesting` when the grammar is built.
+   *
+   * @throws SchemaError if the schema is wrong or asks for what is not supported
+   */
+  rule(): NodeId {
     const start = this.#rule({ schema: this.#root, pointer: ROOT.pointer });
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
       this.builder.define(next.rule, this.node(next.schema, { pointer: next.pointer, depth: 0 }, RETURN));
     }
-    const grammar = this.builder.build(start);
-    if (grammar.nesting[start] <= MAX_NESTING) return grammar;
-    const problem = `fits no value with at most ${MAX_NESTING} levels: look for properties that need themselves`;
-    throw new SchemaError(ROOT.pointer, null, problem);
+    return start;
   }
 
   node(schema: unknown, place: Place, next: NodeId): NodeId {
@@ -108,6 +123,16 @@ export class SchemaCompiler implements Compilation {
         return this.builder.literal('null', next);
     }
   }
+}
+
+/**
+ * @param around calls that are open where the rule is called
+ * @throws SchemaError where no text fits a schema's rule
+ */
+export function checkNesting({ nesting }: Grammar, rule: NodeId, around = 0): void {
+  if (around + nesting[rule] <= MAX_NESTING) return;
+  const problem = `fits no value with at most ${MAX_NESTING} levels: look for properties that need themselves`;
+  throw new SchemaError(ROOT.pointer, null, problem);
 }
 
 /** @returns null where no type is given */

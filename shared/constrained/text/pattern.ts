@@ -44,6 +44,8 @@ class PatternCompiler {
   }
 
   part(part: Pattern, next: NodeId): NodeId {
+    // Empty parts make no nodes, but are repeated like others.
+    this.#builder.spend(1);
     switch (part.kind) {
       case 'character':
         return this.#character(part.set, next);

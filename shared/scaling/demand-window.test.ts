@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { type DemandSample, plannedDemand } from './demand-window.ts';
+
+const LIMITS = { shortMs: 10_000, longMs: 60_000, tokensPerSequence: 100 };
+const sample = (atS: number, tokens: number, waiting = 0, context: number | null = 200): DemandSample => ({
+  atMs: atS * 1_000,
+  seconds: 1,
+  tokens,
+  waiting,
+  context: tokens === 0 ? null : context,
+});
+const seconds = (from: number, to: number, tokens: number) =>
+  Array.from({ length: to - from }, (_, index) => sample(from + index + 1, tokens));
+
+describe('plannedDemand', () => {
+  test('is that of a burst at once', () => {
+    const samples = [...seconds(0, 50, 10), ...seconds(50, 60, 100)];
+    expect(plannedDemand(samples, 60_000, LIMITS)).toEqual({
+      tokensPerSecond: 100,
+      context: 200,
+      from: 'short',
+    });
+  });
+
+  test('forgets a burst slowly', () => {
+    const samples = [...seconds(0, 30, 100), ...seconds(30, 60, 10)];
+    expect(plannedDemand(samples, 60_000, LIMITS)).toMatchObject({ tokensPerSecond: 55, from: 'long' });
+  });
+
+  test('counts what waits, which a deployment that is too small does not serve', () => {
+    const samples = [...seconds(0, 59, 10), sample(60, 10, 8)];
+    expect(plannedDemand(samples, 60_000, LIMITS)).toMatchObject({ tokensPerSecond: 10 + 80, from: 'short' });
+  });
+
+  test('is null where nothing was asked', () => {
+    expect(plannedDemand([], 60_000, LIMITS)).toBeNull();
+    expect(plannedDemand(seconds(0, 60, 0), 60_000, LIMITS)).toBeNull();
+    expect(plannedDemand(seconds(0, 60, 10), 200_000, LIMITS)).toBeNull();
+  });
+
+  test('weighs contexts by the tokens made in them', () => {
+    const samples = [sample(59, 30, 0, 100), sample(60, 10, 0, 500)];
+    expect(plannedDemand(samples, 60_000, LIMITS)!.context).toBe(200);
+  });
+});
