@@ -11,6 +11,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   placement: async () => (await import('./commands/placement.ts')).placementCommand(),
+  scaler: async () => (await import('./commands/scaler.ts')).scalerCommand(),
+  deploy: async () => (await import('./commands/deploy.ts')).deployCommand(),
+  actuate: async () => (await import('./commands/actuate.ts')).actuateCommand(),
+  supervise: async () => (await import('./commands/supervise.ts')).superviseCommand(),
   pack: async () => (await import('./commands/pack.ts')).packCommand(),
 };
 

@@ -6,7 +6,7 @@ type StopSignal = (typeof STOP_SIGNALS)[number];
 /** npm passes a Ctrl-C on that the terminal has sent to this process already; both are one wish to stop. */
 const SAME_KEY_PRESS_MS = 500;
 /** Longest shutdown. It lies above the sum of the bounds of its parts, and ends what hangs all the same. */
-const SHUTDOWN_LIMIT_MS = 45_000;
+export const SHUTDOWN_LIMIT_MS = 45_000;
 /** Time for a signal to end the process before it is ended otherwise. */
 const SIGNAL_LIMIT_MS = 100;
 

@@ -5,6 +5,7 @@ import { startHost } from '../../gpu-pool/host/start-host.ts';
 import { counted } from '../../shared/text/counted.ts';
 import { redactPassword } from '../redis/require-redis.ts';
 import { type ResolvedRedis, resolveRedis } from '../redis/resolve-redis.ts';
+import { openTracer, type TraceSettings } from '../tracing/open-tracer.ts';
 import type { AccessSettings } from './options/access-options.ts';
 import { type AddressFlags, urlOf } from './options/address-options.ts';
 import { defaultFilesFolder } from './options/files-option.ts';
@@ -20,6 +21,8 @@ export interface UpOptions
   readonly redis?: string | undefined;
   /** Folder of files and batches' results; by default one that lasts as long as Redis does. */
   readonly filesDir?: string | undefined;
+  /** By default nothing is traced. */
+  readonly traces?: TraceSettings | null;
 }
 
 /** Redis, one host with attention and experts, and a gateway, in this process. */
@@ -48,6 +51,8 @@ export async function startEverything(
     parts.defer(() => redis.stop());
     log(`redis    ${redactPassword(redis.url)}${redis.socketPath === undefined ? '' : ', started here'}`);
 
+    const tracer = await openTracer(options.traces ?? null, 'janus', console.error);
+    parts.defer(() => tracer?.close());
     // The gateway comes before the host, so that a port that is taken shows before weights are loaded. It closes first, too:
     // parts close in the reverse of the order below.
     let host: Host | undefined;
@@ -57,13 +62,16 @@ export async function startEverything(
     });
     const folder = options.filesDir ?? filesFolderOf(redis);
     const { port, allowAnonymous = false, corsOrigins = [], logLevel, drainNoticeMs = 0 } = options;
+    const { firstTokenMs = Number.POSITIVE_INFINITY } = options;
     const gateway = await startGateway({
       redisUrl: redis.url,
       host: options.host,
       port,
       allowAnonymous,
       corsOrigins,
+      limits: { firstTokenMs },
       logLevel,
+      tracer,
       files: { folder },
     });
     parts.defer(() => gateway.close(DEFAULT_DRAIN_MS, drainNoticeMs));
@@ -75,7 +83,7 @@ export async function startEverything(
     log(`model    ${model.name} from ${model.folder}, weights as ${model.weightForm}`);
     host = await startHost(
       { ...options, role: 'both', redisUrl: redis.url, poolExpertInstances: 0 },
-      { log: (message) => log(`host     ${message}`) },
+      { log: (message) => log(`host     ${message}`), tracer },
     );
     log(`pools    ${describePools(host)}`);
     return { url, redisUrl: redis.url, host, close: () => parts.disposeAsync() };

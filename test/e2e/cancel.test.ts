@@ -92,8 +92,8 @@ it('a client that hangs up while its request waits for a slot never gets one', a
   const waiting = new AbortController();
   const third = startAnswer(waiting.signal);
   third.catch(() => {});
-  await until('the third request is queued', async () => (await queue.getWaitingCount()) === 1);
-  const [job] = await queue.getWaiting();
+  await until('the third request is queued', async () => (await queue.getPrioritizedCount()) === 1);
+  const [job] = await queue.getPrioritized();
   waiting.abort();
   await until('it is cancelled', async () => (await redis.exists(cancelledKey(job!.data.requestId))) === 1);
   for (const client of running) client.abort();

@@ -24,6 +24,7 @@ interface CreateFlags extends KeysFlags {
   readonly model?: readonly string[];
   readonly requestsPerMinute?: number;
   readonly tokensPerMinute?: number;
+  readonly goesFirst?: true;
   readonly admin?: true;
 }
 
@@ -62,11 +63,13 @@ function addCreateOptions(command: Command): Command {
       'limit of tokens of prompts and answers together (default: none)',
       wholeNumber('--tokens-per-minute', 1, MOST_TOKENS),
     )
+    .option('--goes-first', 'its requests may ask to go before those of other keys')
     .addOption(
       new Option('--admin', 'opens /metrics and /admin instead of /v1').conflicts([
         'model',
         'requestsPerMinute',
         'tokensPerMinute',
+        'goesFirst',
       ]),
     )
     .option('--json', 'one JSON object on stdout')
@@ -83,6 +86,7 @@ async function create(flags: CreateFlags): Promise<void> {
         models: flags.model ?? null,
         requestsPerMinute: flags.requestsPerMinute ?? null,
         tokensPerMinute: flags.tokensPerMinute ?? null,
+        ...(flags.goesFirst && { goesFirst: true }),
       },
       { nowMs: Date.now(), randomBytes: secureBytes },
     );

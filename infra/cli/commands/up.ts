@@ -11,6 +11,7 @@ import {
 } from '../options/operation-options.ts';
 import { addPoolOptions, type PoolFlags, toPoolSettings } from '../options/pool-options.ts';
 import { type RedisFlags, redisOption } from '../options/redis-option.ts';
+import { addTraceOptions, type TraceFlags, toTraceSettings } from '../options/trace-options.ts';
 import { runUntilStopped } from '../until-stopped.ts';
 import { startEverything } from '../up.ts';
 
@@ -19,13 +20,14 @@ const MS_PER_S = 1_000;
 /** A process that serves alone has no load balancer before it. */
 const DRAIN_NOTICE_S = 0;
 
-type UpFlags = PoolFlags & AddressFlags & AccessFlags & OperationFlags & RedisFlags & FilesFlags;
+type UpFlags = PoolFlags & AddressFlags & AccessFlags & OperationFlags & TraceFlags & RedisFlags & FilesFlags;
 
 export function upCommand(): Command {
   const command = new Command('up').description(
     'Serve a model on this machine: Redis, both pools and the HTTP API in one process',
   );
-  addOperationOptions(addAccessOptions(addAddressOptions(addPoolOptions(command))), DRAIN_NOTICE_S)
+  addOperationOptions(addAccessOptions(addAddressOptions(addPoolOptions(command))), DRAIN_NOTICE_S);
+  addTraceOptions(command)
     .addOption(redisOption())
     .addOption(filesOption('as of `janus gateway`; with a Redis of its own, a folder that goes with it'))
     .addOption(
@@ -41,7 +43,8 @@ async function up(flags: UpFlags) {
   const startedAtMs = performance.now();
   const settings = toPoolSettings(flags, 'both');
   const { host, port, redis, filesDir } = flags;
-  const serving = { ...toAccessSettings(flags), ...toOperationSettings(flags), host, port };
+  const traces = toTraceSettings(flags);
+  const serving = { ...toAccessSettings(flags), ...toOperationSettings(flags), traces, host, port };
   const system = await startEverything({ ...settings, ...serving, redis, filesDir }, console.log);
   const seconds = ((performance.now() - startedAtMs) / MS_PER_S).toFixed(1);
   const question = flags.model === DEFAULT_MODEL ? 'Define "harbor".' : 'Hello';

@@ -6,7 +6,6 @@ import { openHostMemory, openLane, type SharedExchange } from '../../../gpu-pool
 export interface InstanceThreadData {
   readonly shared: SharedExchange;
   readonly instance: number;
-  readonly placementVersion: number;
   readonly behaviour: SharedArrayBuffer;
 }
 
@@ -24,10 +23,11 @@ export class InstanceThreads {
     behaviour: SharedArrayBuffer,
   ): Promise<InstanceThreads> {
     const memory = openHostMemory(shared);
+    memory.serveVersions(placementVersion, placementVersion);
     const lanes = shared.lanes.map((_, index) => openLane(shared, index));
     const workers = Array.from({ length: shared.instances }, (_, index) => {
       const instance = shared.firstInstance + index;
-      const data: InstanceThreadData = { shared, instance, placementVersion, behaviour };
+      const data: InstanceThreadData = { shared, instance, behaviour };
       const worker = new Worker(new URL('./instance-thread.ts', import.meta.url), { workerData: data });
       worker.once('exit', () => {
         memory.setAlive(instance, false);

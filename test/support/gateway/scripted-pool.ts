@@ -6,13 +6,13 @@ import {
   modelsKey,
   QUEUE_PREFIX,
   requestQueueName,
-  ringFor,
   TOKEN_STREAM_FIELD,
   TOKEN_STREAM_TTL_S,
   tokenStreamKey,
 } from '../../../shared/protocol/keys.ts';
 import type { HostRecord, InstanceState, ModelCard } from '../../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../../shared/protocol/request.ts';
+import { ringMessage } from '../../../shared/protocol/ring.ts';
 import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
 
 /** Long enough for any test, so that a scripted host needs no heartbeat. */
@@ -113,9 +113,13 @@ export async function startScriptedPool(url: string, model: string): Promise<Scr
       const key = tokenStreamKey(data.requestId);
       await script(data, async (...events) => {
         const writes = redis.multi();
-        for (const event of events) writes.xadd(key, '*', TOKEN_STREAM_FIELD, JSON.stringify(event));
+        const texts = events.map((event) => JSON.stringify(event));
+        for (const text of texts) writes.xadd(key, '*', TOKEN_STREAM_FIELD, text);
         writes.expire(key, TOKEN_STREAM_TTL_S);
-        if (data.doorbell !== undefined) writes.publish(data.doorbell, ringFor([data.requestId]));
+        if (data.doorbell !== undefined) {
+          const ring = { requestId: data.requestId, beforeId: '', events: texts };
+          writes.publish(data.doorbell, ringMessage([ring]));
+        }
         await writes.exec();
       });
       return { state: 'finished', reason: 'stop', promptTokens: 0, completionTokens: 0 };
