@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { hostKey, membersKey } from '../../shared/protocol/keys.ts';
+import { hostKey, membersKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import { startRedis, type TestRedis } from '../../test/support/gateway/redis-server.ts';
 import { announce, hostRecord, modelCard } from '../../test/support/gateway/scripted-pool.ts';
 import { createRegistry } from './registry.ts';
@@ -32,6 +32,7 @@ describe('a model', () => {
       card: modelCard('m'),
       state: 'loading',
       missing: ['an expert instance that is ready (0 known)'],
+      isScaled: false,
     });
     await setHost('other', { ...host, host: 'other', attention: [], experts });
     expect(await stateOf('m')).toBe('ready');
@@ -44,6 +45,12 @@ describe('a model', () => {
       expect(await stateOf('m')).toBe('loading');
     },
   );
+
+  test('is scaled when somebody has set what its scaler is to keep to', async () => {
+    await announce(redis.client, 'm', 'gone');
+    await redis.client.set(scalingTargetKey('m'), '{}');
+    expect(await createRegistry(redis.client).find('m')).toMatchObject({ state: 'loading', isScaled: true });
+  });
 
   test('is loading when the record of its host has expired, though the set still names it', async () => {
     await announce(redis.client, 'm', 'ready');

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { hostKey, membersKey, modelsKey } from '../../shared/protocol/keys.ts';
+import { hostKey, membersKey, modelsKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import type { HostRecord, ModelCard } from '../../shared/protocol/member.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
@@ -12,6 +12,8 @@ export interface ServedModel {
   readonly state: Exclude<ModelState, 'unknown'>;
   /** What a model that is loading still lacks, in words. */
   readonly missing: readonly string[];
+  /** Whether a scaler looks after it, which starts what is missing once somebody asks for it. */
+  readonly isScaled: boolean;
 }
 
 /** Which models the pools serve, as their heartbeats tell. */
@@ -66,7 +68,8 @@ export async function readCards(redis: Redis): Promise<readonly ModelCard[]> {
 
 async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
   const missing = missingParts(await readHosts(redis, card.id));
-  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing };
+  const isScaled = (await asBrokerFault(redis.exists(scalingTargetKey(card.id)))) === 1;
+  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing, isScaled };
 }
 
 async function readModels(redis: Redis): Promise<readonly ServedModel[]> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { requestQueueName, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import type { TokenEvent, TokenLogprob } from '../../shared/protocol/token-event.ts';
 import {
   createGatewayBed,
@@ -7,7 +8,7 @@ import {
   readJson,
   readSse,
 } from '../../test/support/gateway/bed.ts';
-import { announce, answer } from '../../test/support/gateway/scripted-pool.ts';
+import { announce, answer, startScriptedPool } from '../../test/support/gateway/scripted-pool.ts';
 
 let bed: GatewayBed;
 const reported: object[] = [];
@@ -359,6 +360,20 @@ describe('models', () => {
     const { error } = await readJson(response);
     expect(error).toMatchObject({ type: 'server_error', code: 'model_not_ready', param: null });
     expect(error.message).toContain('an attention instance that is ready (1 known)');
+  });
+
+  test('that a scaler looks after keep a request until they are woken', async () => {
+    const { client, url } = bed.redis;
+    await announce(client, 'asleep', 'gone');
+    await client.set(scalingTargetKey('asleep'), '{}');
+    const waiting = bed.post('/v1/chat/completions', chat({ model: 'asleep' }));
+    await expect.poll(() => client.exists(`janus:${requestQueueName('asleep')}:id`)).toBe(1);
+    const pool = await startScriptedPool(url, 'asleep');
+    const response = await waiting;
+    expect(response.status).toBe(200);
+    expect((await readJson(response)).choices[0].message.content).toBe('Hello world');
+    await pool.close();
+    await client.del(scalingTargetKey('asleep'));
   });
 
   test('need not be named where the address names them', async () => {

@@ -108,11 +108,19 @@ export function sseBody(
   const encoder = new TextEncoder();
   const nextText = sseTexts(first, rest, options);
   let pulling = false;
+  let isOver = false;
+  let isAborted = false;
   let onAbort = () => {};
 
   const end = async (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
     await rest.return();
+  };
+  const finish = (controller: ReadableStreamDefaultController): void => {
+    if (isOver) return;
+    isOver = true;
+    if (isAborted && !(signal.reason instanceof ClientGoneError)) controller.error(signal.reason);
+    else controller.close();
   };
 
   return new ReadableStream<Uint8Array>({
@@ -120,9 +128,11 @@ export function sseBody(
       onAbort = () => {
         // A pull under way learns of the abort by itself, and may still tell the client why.
         if (pulling) return;
-        if (signal.reason instanceof ClientGoneError) controller.close();
-        else controller.error(signal.reason);
-        end().catch(options.report);
+        isAborted = true;
+        // Not before the request is cancelled: a Worker closes its connections at the body's end.
+        end()
+          .catch(options.report)
+          .finally(() => finish(controller));
       };
       signal.addEventListener('abort', onAbort, { once: true });
     },
@@ -132,11 +142,14 @@ export function sseBody(
       pulling = false;
       if (text === null) {
         await end();
-        controller.close();
+        finish(controller);
       } else {
         controller.enqueue(encoder.encode(text));
       }
     },
-    cancel: end,
+    cancel() {
+      isOver = true;
+      return end();
+    },
   });
 }

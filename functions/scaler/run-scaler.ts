@@ -15,7 +15,7 @@ import {
 } from '../../shared/scaling/decide.ts';
 import { type DemandSample, plannedDemand } from '../../shared/scaling/demand-window.ts';
 import { type Observation, observe } from '../../shared/scaling/observe.ts';
-import { predictTpot } from '../../shared/scaling/performance-model.ts';
+import { predictTpot, rowsTogether } from '../../shared/scaling/performance-model.ts';
 import {
   corrected,
   correctionOf,
@@ -132,7 +132,7 @@ function nextRefinement(
   const experts = Math.max(ready.experts, table.instances[0]!);
   if (decoding === null || attention === 0) return before;
   const { batch, context, stepMs } = decoding;
-  const aMax = lookUpAMax(table, experts, batch);
+  const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, batch));
   const predicted = predictTpot(model, { attention, experts, batch, context, aMax });
   return refine(before, predicted.totalMs, stepMs);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { withInstances } from '../../shared/replacement/numbering.ts';
 import { allocateStep, type Exchange, PooledExchange, type PooledExchangeOptions } from './exchange.ts';
 import { type ExpertLink, emptyStatistics, PeerLostError } from './link.ts';
 import { MonolithExchange } from './monolith.ts';
@@ -81,6 +82,16 @@ describe('an exchange with several hosts', () => {
     const { exchange, links } = open();
     await exchange.run(0, 0, new Float32Array(8));
     expect(links.flatMap((link) => link.steps)).toEqual([]);
+  });
+
+  test('asks nothing of a host that the placement gives nothing, also where hosts gate', async () => {
+    const links = [...hosts, 'd'].map((host) => new ManualLink(host));
+    const instances = [...placement.instances, { id: 3, host: 'd' }];
+    const exchange = pooled(links, { placement: withInstances(placement, instances), gated: false });
+    const done = exchange.run(0, 1, new Float32Array(8));
+    expect(links.map((link) => link.steps.length)).toEqual([1, 1, 1, 0]);
+    for (const link of links.slice(0, 3)) link.settle();
+    await done;
   });
 
   test('passes an error on only when all hosts have come to rest', async () => {

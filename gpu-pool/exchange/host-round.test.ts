@@ -183,6 +183,8 @@ describe('a round', () => {
         expect(status).toBe('rejected');
         expect(reason).toMatchObject(EXCHANGE_FAILURE);
         expect(reason.message).toMatch(/somebody pulled the plug/);
+        // All of them may send the step again, not only the one that sent it.
+        expect(reason.isInterruption).toBe(true);
       }
       await all(threads, (thread) => thread.end());
     }

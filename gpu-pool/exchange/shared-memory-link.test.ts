@@ -14,7 +14,7 @@ import { computeTestExpert } from '../../test/support/exchange/test-expert.ts';
 import { allocateStep } from './exchange.ts';
 import type { HostMemory } from './host-memory.ts';
 import { allocateSharedExchange, openHostMemory, openLane } from './lane-memory.ts';
-import { AnswerOverdueError } from './link.ts';
+import { AnswerOverdueError, StalePlacementError } from './link.ts';
 import { type Assistant, SharedMemoryLink } from './shared-memory-link.ts';
 
 /** Of an expert that takes its time. */
@@ -92,6 +92,25 @@ test.each([
   await link.exchange(step, output);
   expect(output.slice(0, 3 * SHAPE.hiddenSize)).toEqual(referenceOutput(step, SHAPE));
   expect(memory.rings(0)).toBe(rings);
+});
+
+test('takes steps of every placement that it serves, each by its own schedule, and of no other', async () => {
+  const { link, memory } = openAssistedLink(SLOW);
+  const first = harnessPlacement(1);
+  const next = harnessPlacement(1, first.version + 2);
+  link.serve([next, first]);
+  memory.serveVersions(first.version, next.version);
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  for (const { version } of [first, next, first]) {
+    const step = Object.assign(randomStep(3, version), { placementVersion: version });
+    await link.exchange(step, output);
+    expect(output.slice(0, 3 * SHAPE.hiddenSize)).toEqual(referenceOutput(step, SHAPE));
+  }
+  const between = Object.assign(randomStep(3, 1), { placementVersion: first.version + 1 });
+  await expect(link.exchange(between, output)).rejects.toMatchObject({ heldVersion: next.version });
+  // The one that the last step was made under is given up like any other.
+  link.serve([next]);
+  await expect(link.exchange(randomStep(3, 1), output)).rejects.toThrow(StalePlacementError);
 });
 
 test('rings, whatever was said, for a layer that the sender does not compute', async () => {

@@ -89,9 +89,8 @@ export class ExpertPool {
   /** Replicas per layer that each instance can hold beyond its slots: as many again, where kernel memory is not the bound. */
   get spareSlots(): number {
     const { kernels, placement } = this.#options;
-    const isBound = placement.layers.some((_, layer) => kernels?.room.holds(layer));
-    if (!isBound) return placement.capacity;
-    return Math.floor(kernels!.room.spareExperts / this.instances.length);
+    if (kernels === null || kernels.room.holdsAll) return placement.capacity;
+    return Math.floor(kernels.room.spareExperts / this.instances.length);
   }
 
   /** Says to the instances which placement versions they serve. */
@@ -129,9 +128,7 @@ export class ExpertPool {
     }
     for (const replica of drops) {
       this.#held.delete(replica);
-      if (this.#room(replica.layer) !== undefined && !this.#isKnown(replica)) {
-        this.#room(replica.layer)!.give(replica.layer, replica.expert);
-      }
+      this.#giveUnknown(replica);
     }
   }
 
@@ -168,12 +165,27 @@ export class ExpertPool {
       this.#options.log(
         `expert instance ${instance} could not load expert ${expert} of layer ${layer}: ${failure}`,
       );
-      if (this.#room(layer) !== undefined && !this.#isKnown(replica)) this.#room(layer)!.give(layer, expert);
+      this.#forget(replica);
     }
     this.#options.changed?.();
   }
 
+  /** A replica that was ordered will not be held. */
+  #forget(replica: ReplicaMove): void {
+    this.#ordered.delete(replica);
+    this.#giveUnknown(replica);
+  }
+
+  /** Takes the place of an expert back that none of the instances holds, or is about to. */
+  #giveUnknown(replica: ReplicaMove): void {
+    const { layer, expert } = replica;
+    if (!this.#isKnown(replica)) this.#room(layer)?.give(layer, expert);
+  }
+
   #lose(instance: number, reason: string): void {
+    for (const replica of [...this.#ordered].filter((ordered) => ordered.instance === instance)) {
+      this.#forget(replica);
+    }
     this.#options.log(`expert instance ${instance} ended unexpectedly: ${reason}`);
     this.#options.changed?.();
   }

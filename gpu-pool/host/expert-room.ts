@@ -13,6 +13,8 @@ export class ExpertRoom {
   readonly #bytes: readonly number[];
   /** Free places by size. */
   readonly #free = new Map<number, number[]>();
+  /** By layer the experts that were placed at the start. */
+  readonly #placed: readonly number[];
   /** Experts per layer that there is room for beside those that were placed at the start. */
   spareExperts = 0;
 
@@ -20,6 +22,7 @@ export class ExpertRoom {
     this.#offsets = new Int32Array(offsets);
     this.#experts = experts;
     this.#bytes = bytes;
+    this.#placed = bytes.map((_, layer) => this.#heldOf(layer));
   }
 
   /** Takes room for `spare` more experts in each layer, or for as many as the memory holds. */
@@ -27,14 +30,21 @@ export class ExpertRoom {
     const perExpert = this.#bytes.reduce((sum, bytes) => sum + bytes, 0);
     if (perExpert === 0) return;
     const left = KERNEL_MEMORY_BYTES - memory.allocatedBytes;
-    const held = Math.max(...this.#bytes.map((_, layer) => this.#heldOf(layer)));
+    const fewest = Math.min(...this.#placed.filter((_, layer) => this.#bytes[layer]! > 0));
     this.spareExperts = Math.max(
       0,
-      Math.min(spare, this.#experts - held, Math.floor(left / (perExpert + this.#bytes.length * 64)) - 1),
+      Math.min(spare, this.#experts - fewest, Math.floor(left / (perExpert + this.#bytes.length * 64)) - 1),
     );
     for (const bytes of this.#bytes.filter((size) => size > 0)) {
       for (let place = 0; place < this.spareExperts; place++) this.#keep(bytes, memory.allocate(bytes));
     }
+  }
+
+  /** Whether there is room for all experts of the model. */
+  get holdsAll(): boolean {
+    return this.#bytes.every(
+      (bytes, layer) => bytes === 0 || this.#placed[layer]! + this.spareExperts >= this.#experts,
+    );
   }
 
   /** Whether experts of `layer` lie in kernel memory. */

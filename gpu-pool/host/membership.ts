@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { hostKey, membersKey, modelsKey } from '../../shared/protocol/keys.ts';
+import { hostKey, membersKey, modelsKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import {
   HEARTBEAT_INTERVAL_MS,
   HOST_TTL_MS,
@@ -20,12 +20,14 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 `;
 
 /**
- * Takes a host out and returns the number of hosts that remain. KEYS and ARGV 1 as above.
+ * Takes a host out, and with the last one the model, unless a scaler looks after it, which may start hosts again. KEYS 1 and 2,
+ * ARGV 1 as above, KEYS 3 the model's scaling target. Returns 1 where the model is to be taken out too, else 0.
  */
 const LEAVE = `
 redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[2])
-return redis.call('SCARD', KEYS[1])
+if redis.call('SCARD', KEYS[1]) > 0 or redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+return 1
 `;
 
 /** Longest wait for Redis when a host leaves. */
@@ -66,11 +68,12 @@ export class Membership {
     await this.#redis.eval(RENEW, 2, ...this.#keys, this.#host, record, HOST_TTL_MS);
   }
 
-  /** Takes the host out, and the model with its last host. Without Redis the record ends by its time to live. */
+  /** Takes the host out, and the model with its last host where no scaler looks after it. Without Redis the record ends by its time to live. */
   async leave(): Promise<void> {
     clearInterval(this.#timer);
     const left = (async () => {
-      if ((await this.#redis.eval(LEAVE, 2, ...this.#keys, this.#host)) !== 0) return;
+      const keys = [...this.#keys, scalingTargetKey(this.#model)];
+      if ((await this.#redis.eval(LEAVE, keys.length, ...keys, this.#host)) === 0) return;
       await this.#redis.hdel(modelsKey, this.#model);
     })();
     left.catch(() => {});

@@ -1,10 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { HostRecord } from '../../shared/protocol/member.ts';
 import { emergencyPlacement, reducedPlacement } from '../../shared/replacement/loss.ts';
 import { needsRestoration, type Offer, restoredPlacement } from '../../shared/replacement/restoration.ts';
-import { reasonToAbandon, type WantedPlacement } from '../../shared/replacement/transition.ts';
+import {
+  isEmptied,
+  oldestInUse,
+  reasonToAbandon,
+  type WantedPlacement,
+} from '../../shared/replacement/transition.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
-import { abandonPlacement, publishPlacement, takeVersion, wantPlacement } from './placement-store.ts';
+import { readMembers } from './membership.ts';
+import {
+  abandonPlacement,
+  publishPlacement,
+  readPlacement,
+  takeVersion,
+  wantPlacement,
+} from './placement-store.ts';
 
 /**
  * Puts a placement in force at once that does without the instances in `lost`. Several hosts may do so: all end with the same.
@@ -23,6 +36,36 @@ export async function replaceLost(
     emergencyPlacement(inForce, lost, version, (instance) => roomOf(inForce, instance, members));
   if (next === null) return null;
   return publishPlacement(redis, { ...next, version: await takeVersion(redis, model) }, version);
+}
+
+/** Longest wait for attention hosts to do without a host that leaves. */
+const WITHDRAWAL_LIMIT_MS = 2_000;
+const WITHDRAWAL_POLL_MS = 20;
+
+/**
+ * Takes a host that is about to leave out of the placement in force, where others hold all of its experts, and waits until no
+ * attention host sends it layer steps any more; for a bounded time, also where Redis is away.
+ */
+export async function withdraw(redis: Redis, model: string, host: string): Promise<void> {
+  const limit = new AbortController();
+  const withdrawn = async (): Promise<void> => {
+    const inForce = await readPlacement(redis, model);
+    const own = (inForce?.instances ?? []).filter((instance) => instance.host === host).map(({ id }) => id);
+    const members = await readMembers(redis, model);
+    const isUsed =
+      members.some(({ role }) => role === 'attention') && own.some((id) => !isEmptied(inForce!, id));
+    const next = isUsed ? reducedPlacement(inForce!, own, inForce!.version) : null;
+    if (next === null) return;
+    const version = await takeVersion(redis, model);
+    const published = await publishPlacement(redis, { ...next, version }, inForce!.version);
+    while (!limit.signal.aborted) {
+      if (oldestInUse(published.version, await readMembers(redis, model)) === published.version) return;
+      await sleep(WITHDRAWAL_POLL_MS);
+    }
+  };
+  const late = sleep(WITHDRAWAL_LIMIT_MS, undefined, { signal: limit.signal }).catch(() => {});
+  await Promise.race([withdrawn().catch(() => {}), late]);
+  limit.abort();
 }
 
 /** Replicas per layer that an instance can hold at most. */
@@ -48,6 +91,17 @@ export async function abandonHopeless(
   return (await abandonPlacement(redis, model, version)) ? reason : null;
 }
 
+/** Expert instances that living hosts offer. */
+export function offersOf(members: readonly HostRecord[]): Offer[] {
+  return members
+    .filter(({ role }) => role === 'experts')
+    .map(({ host, experts }) => ({
+      host,
+      instances: experts.length,
+      ended: experts.filter(({ state }) => state === 'gone').map(({ id }) => id),
+    }));
+}
+
 /**
  * Publishes as wanted a placement that uses every living instance again, where one holds nothing or too much.
  *
@@ -58,14 +112,8 @@ export async function restoreReplicas(
   inForce: Placement,
   members: readonly HostRecord[],
 ): Promise<number | null> {
+  const offers = offersOf(members);
   const hosts = members.filter(({ role }) => role === 'experts');
-  const offers = hosts.map(
-    ({ host, experts }): Offer => ({
-      host,
-      instances: experts.length,
-      ended: experts.filter(({ state }) => state === 'gone').map(({ id }) => id),
-    }),
-  );
   const slots = hosts.flatMap(({ experts }) => experts.map((expert) => expert.slots));
   const capacity = Math.min(inForce.capacity, ...slots.filter((count) => count > 0));
   if (!needsRestoration(inForce, offers, capacity)) return null;

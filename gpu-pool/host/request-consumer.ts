@@ -10,8 +10,13 @@ import type { TokenStreamWriter } from './token-stream-writer.ts';
 /** Cancelled request ids that are remembered between a job's arrival and its submission. */
 const REMEMBERED_CANCELLATIONS = 10_000;
 
-/** Time that a job's lock lives between renewals; a host that dies loses its jobs to others after this long. */
-const JOB_LOCK_MS = 3_000;
+/**
+ * Time that a job's lock lives, between its renewals, and between two searches for jobs without one: when a host dies, others have
+ * its jobs after the first and the last together, 3 s. A host is not taken for dead unless it renews nothing for 1.5 s.
+ */
+const JOB_LOCK_MS = 2_000;
+const LOCK_RENEWAL_MS = 500;
+const STALLED_CHECK_MS = 1_000;
 
 export interface RequestConsumerOptions {
   readonly model: string;
@@ -37,7 +42,8 @@ export class RequestConsumer {
       connection: { url: options.redisUrl, maxRetriesPerRequest: null },
       concurrency: slots,
       lockDuration: JOB_LOCK_MS,
-      stalledInterval: JOB_LOCK_MS,
+      lockRenewTime: LOCK_RENEWAL_MS,
+      stalledInterval: STALLED_CHECK_MS,
       maxStalledCount: 3,
     });
     // Connection errors are reported by the host's own connection; without a listener they would end the process.

@@ -17,6 +17,7 @@ import { EXCHANGE_ROW_LIMIT, INSTANCE_OVERDUE_AFTER_MS } from './host-options.ts
 import { planHostKernels } from './kernel-plan.ts';
 import { readMembers } from './membership.ts';
 import { PlacementBell } from './placement-bell.ts';
+import { withdraw } from './placement-repair.ts';
 import { acknowledgePlacement, flipPlacement, readPlacement, readWanted } from './placement-store.ts';
 import { ServedPlacements } from './served-placements.ts';
 
@@ -41,6 +42,7 @@ export async function startExperts(host: Host): Promise<void> {
   })();
   host.log(`${host.options.expertInstances} expert instances wait for a placement`);
   host.onClose(async () => {
+    if (serving !== undefined) await withdraw(host.redis, host.options.model.name, host.id);
     closed = true;
     bell.close();
     await follow;

@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   placement: async () => (await import('./commands/placement.ts')).placementCommand(),
+  profile: async () => (await import('./commands/profile.ts')).profileCommand(),
   scaler: async () => (await import('./commands/scaler.ts')).scalerCommand(),
   deploy: async () => (await import('./commands/deploy.ts')).deployCommand(),
   actuate: async () => (await import('./commands/actuate.ts')).actuateCommand(),

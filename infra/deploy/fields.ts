@@ -20,7 +20,10 @@ export const resourceName = dnsLabel(LONGEST_RESOURCE_NAME);
 export const objectName = z
   .string()
   .max(253, 'must have at most 253 characters')
-  .regex(/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, 'must be lower-case letters, digits, and - and . between them');
+  .regex(
+    /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/,
+    'must be lower-case letters, digits, and - and . between them',
+  );
 export const secretKey = z.string().regex(/^[-._a-zA-Z0-9]{1,253}$/, 'must be letters, digits and . _ -');
 export const absolutePath = z
   .string()
@@ -57,9 +60,7 @@ const quantity = z
 export const resources = z.strictObject({
   cpu: quantity.optional(),
   memory: quantity.optional(),
-  gpu: z
-    .strictObject({ name: labelKey.default('nvidia.com/gpu'), count: whole(1, MOST_GPUS) })
-    .optional(),
+  gpu: z.strictObject({ name: labelKey.default('nvidia.com/gpu'), count: whole(1, MOST_GPUS) }).optional(),
 });
 
 /** Of a taint; without a value, of all taints with that key. */

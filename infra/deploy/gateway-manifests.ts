@@ -24,7 +24,11 @@ export function gatewayManifests(config: DeployConfig): [V1Deployment, V1Service
     rest: {
       ports: [{ name: 'http', containerPort: gateway.port }],
       volumeMounts: [{ name: FILES_VOLUME, mountPath: FILES_FOLDER }],
-      readinessProbe: httpProbe('/ready', 'http', { periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 2 }),
+      readinessProbe: httpProbe('/ready', 'http', {
+        periodSeconds: 2,
+        timeoutSeconds: 2,
+        failureThreshold: 2,
+      }),
       // It fails while Redis is away, too, against which ending a gateway does not help: so it takes its time.
       livenessProbe: httpProbe('/health', 'http', {
         periodSeconds: 15,

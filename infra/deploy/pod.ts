@@ -1,4 +1,11 @@
-import type { V1Container, V1EnvVar, V1PodSpec, V1Probe, V1Toleration, V1Volume } from '@kubernetes/client-node';
+import type {
+  V1Container,
+  V1EnvVar,
+  V1PodSpec,
+  V1Probe,
+  V1Toleration,
+  V1Volume,
+} from '@kubernetes/client-node';
 import { SHUTDOWN_LIMIT_MS } from '../cli/until-stopped.ts';
 import type { DeployConfig, PodSettings } from './config.ts';
 

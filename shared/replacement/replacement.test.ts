@@ -4,6 +4,7 @@ import { staticPlacement } from '../placement/placement.ts';
 import type { ExpertInstanceRecord, HostRecord } from '../protocol/member.ts';
 import { checkPlacement, type Placement } from '../scheduler/layout.ts';
 import { emergencyPlacement, lostInstances, reducedPlacement } from './loss.ts';
+import { atInstances, onlyInstances, withInstances } from './numbering.ts';
 import { ReplicaSet, replicasOf, replicasToDrop, replicasToLoad } from './replica-set.ts';
 import { MOST_PLACED_INSTANCES, restoredPlacement, seatOffers } from './restoration.ts';
 import {
@@ -143,6 +144,20 @@ describe('the loss of instances', () => {
       }),
     );
     expect(emergencyPlacement(placed(2, 2), [0], 6, () => 2)).toBeNull();
+  });
+});
+
+describe('instances', () => {
+  test('are planned for alone and put back among those that hold nothing', () => {
+    const placement = reducedPlacement(placed(3, 8), [2, 3], 6)!;
+    const living = [0, 1, 4, 5];
+    const alone = onlyInstances(placement, living);
+    checkPlacement(alone);
+    expect(alone.instances.map(({ host }) => host)).toEqual(['h0', 'h0', 'h2', 'h2']);
+    expect(atInstances(alone, living, placement.instances)).toEqual(placement);
+    const wider = withInstances(placement, [...placement.instances, { id: 6, host: 'new' }]);
+    checkPlacement(wider);
+    expect(isEmptied(wider, 6)).toBe(true);
   });
 });
 

@@ -55,7 +55,10 @@ export function fitNonNegative(measurements: readonly Measurement[]): Fit {
     }
   }
   const coefficients = descend(normal, target);
-  return { coefficients: Array.from(coefficients), quality: qualityOf(measurements, coefficients) };
+  const pairs = measurements.map(({ features, value }) => {
+    return { predicted: predicted(coefficients, features), value };
+  });
+  return { coefficients: Array.from(coefficients), quality: qualityOf(pairs) };
 }
 
 function descend(normal: readonly Float64Array[], target: Float64Array): Float64Array {
@@ -82,22 +85,29 @@ function descend(normal: readonly Float64Array[], target: Float64Array): Float64
 export const predicted = (coefficients: ArrayLike<number>, features: readonly number[]): number =>
   features.reduce((sum, feature, index) => sum + feature * coefficients[index]!, 0);
 
-function qualityOf(measurements: readonly Measurement[], coefficients: ArrayLike<number>): FitQuality {
-  const mean = measurements.reduce((sum, { value }) => sum + value, 0) / measurements.length;
+/** What a fit says, and what was measured. */
+export interface Predicted {
+  readonly predicted: number;
+  readonly value: number;
+}
+
+/** @param pairs at least one; what was measured is above 0 */
+export function qualityOf(pairs: readonly Predicted[]): FitQuality {
+  const mean = pairs.reduce((sum, { value }) => sum + value, 0) / pairs.length;
   let relative = 0;
   let most = 0;
   let squares = 0;
   let variance = 0;
-  for (const { features, value } of measurements) {
-    const error = Math.abs(predicted(coefficients, features) - value);
-    relative += error / value;
-    most = Math.max(most, error / value);
+  for (const pair of pairs) {
+    const error = Math.abs(pair.predicted - pair.value);
+    relative += error / pair.value;
+    most = Math.max(most, error / pair.value);
     squares += error ** 2;
-    variance += (value - mean) ** 2;
+    variance += (pair.value - mean) ** 2;
   }
   return {
-    measurements: measurements.length,
-    meanRelativeError: relative / measurements.length,
+    measurements: pairs.length,
+    meanRelativeError: relative / pairs.length,
     mostRelativeError: most,
     rSquared: variance === 0 ? Number(squares === 0) : 1 - squares / variance,
   };

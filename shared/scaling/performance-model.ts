@@ -1,5 +1,12 @@
-/** Attention of one layer on one instance: max(floor, perRow · b + perContextToken · b · S), b being its rows and S their mean context. */
+import { contendedCycle } from './contended-cycle.ts';
+
+/**
+ * Attention of one layer on one instance: max(floor, fixed + perRow · b + perContextToken · b · S), b being its rows and S their
+ * mean context.
+ */
 export interface AttentionCost {
+  /** What each layer costs whatever the rows; 0 where absent, as in the paper. */
+  readonly fixedMs?: number;
   readonly floorMs: number;
   readonly perRowMs: number;
   readonly perContextTokenMs: number;
@@ -24,6 +31,13 @@ export interface StepCost {
   readonly perRowMs: number;
 }
 
+/** Instances of all pools on one machine, which has fewer processors than they have threads. */
+export interface SharedProcessors {
+  readonly count: number;
+  /** Threads of the one host compute each other's experts, so that none waits for another while there is work. */
+  readonly helping: boolean;
+}
+
 /**
  * Coefficients of the performance model, from a profiling run on the real instances and refined while serving.
  *
@@ -40,6 +54,10 @@ export interface PerformanceModel {
   readonly step: StepCost;
   /** Coefficient of variation of the time that attention instances of equal load take; see `barrierFactor`. */
   readonly attentionVariation: number;
+  /** Absent where each instance has processors of its own. */
+  readonly shared?: SharedProcessors;
+  /** Each attention instance sends layer steps of its own, as on hosts of their own; else the rows of all go together. */
+  readonly stepsApart?: boolean;
 }
 
 /** A deployment in one moment. */
@@ -52,7 +70,7 @@ export interface Operation {
   readonly batch: number;
   /** S, mean length of their contexts, in tokens. */
   readonly context: number;
-  /** a_max of a layer step of B rows on n_e instances. */
+  /** a_max of a layer step of `rowsTogether` rows on n_e instances. */
   readonly aMax: number;
 }
 
@@ -80,26 +98,56 @@ export function barrierFactor(instances: number, variation: number): number {
   return 1 + variation * normalQuantile((instances - BLOM_SHIFT) / (instances + BLOM_SPREAD));
 }
 
+/** Rows of one layer step, of all attention instances that step together. */
+export const rowsTogether = ({ stepsApart }: PerformanceModel, attention: number, batch: number): number =>
+  stepsApart ? batch / attention : batch;
+
 /**
  * Predicts the time per output token (TPOT) of a deployment.
  *
- * Source: Janus (arXiv 2512.13525), performance model: TPOT = Σ over layers of T_attn + T_moe + T_comm.
+ * Source: Janus (arXiv 2512.13525), performance model: TPOT = Σ over layers of T_attn + T_moe + T_comm. What instances wait for
+ * each other's layer steps or for a processor is ours, and counts as communication.
  */
 export function predictTpot(model: PerformanceModel, operation: Operation): TpotParts {
-  const { layers, attention, experts, link, step } = model;
-  const { batch, context, aMax } = operation;
+  const { layers, attention, link, step } = model;
+  const { batch, context } = operation;
   const rows = batch / operation.attention;
   const alone = Math.max(
     attention.floorMs,
-    attention.perRowMs * rows + attention.perContextTokenMs * rows * context,
+    (attention.fixedMs ?? 0) + attention.perRowMs * rows + attention.perContextTokenMs * rows * context,
   );
-  const expertRows = (batch * model.expertsPerToken) / operation.experts;
-  const attentionMs = layers * alone * barrierFactor(operation.attention, model.attentionVariation);
-  const expertsMs =
-    layers * (experts.fixedMs + experts.perActivatedMs * aMax + experts.perRowMs * expertRows);
-  const linkMs = layers * (link.fixedMs + link.perRowMs * batch);
+  const together = rowsTogether(model, operation.attention, batch);
+  const sent = link.fixedMs + link.perRowMs * together;
   const stepMs = step.fixedMs + step.perRowMs * rows;
+  const { expertsMs: computed, workMs } = expertTimes(model, operation, together);
+  const processors = model.shared?.count ?? Number.POSITIVE_INFINITY;
+  let attended = alone;
+  let waited = 0;
+  if (model.stepsApart) {
+    const thinkMs = alone + sent + stepMs / layers;
+    const cycleMs = contendedCycle(operation.attention, thinkMs, computed);
+    const worked = (operation.attention * (thinkMs + workMs)) / processors;
+    waited = Math.max(cycleMs, worked) - thinkMs - computed;
+  } else {
+    attended *= barrierFactor(operation.attention, model.attentionVariation);
+    attended *= Math.max(1, operation.attention / processors);
+  }
+  const [attentionMs, expertsMs, linkMs] = [layers * attended, layers * computed, layers * (sent + waited)];
   return { attentionMs, expertsMs, linkMs, stepMs, totalMs: attentionMs + expertsMs + linkMs + stepMs };
+}
+
+/** How long one layer step takes the experts, and what all their instances work for it together. */
+function expertTimes(
+  { experts, expertsPerToken, shared }: PerformanceModel,
+  { attention, experts: instances, aMax }: Operation,
+  rows: number,
+): { expertsMs: number; workMs: number } {
+  const instanceRows = (rows * expertsPerToken) / instances;
+  const busiest = experts.fixedMs + experts.perActivatedMs * aMax + experts.perRowMs * instanceRows;
+  const workMs = instances * busiest;
+  if (shared === undefined) return { expertsMs: busiest, workMs };
+  const threads = Math.min(shared.count, shared.helping ? instances + attention : instances);
+  return { expertsMs: workMs / threads, workMs };
 }
 
 /**

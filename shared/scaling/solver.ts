@@ -1,5 +1,5 @@
 import { type AMaxTable, lookUpAMax } from './a-max-table.ts';
-import { type PerformanceModel, predictTpot, type TpotParts } from './performance-model.ts';
+import { type PerformanceModel, predictTpot, rowsTogether, type TpotParts } from './performance-model.ts';
 import { steadyBatch } from './steady-state.ts';
 
 /** What clients ask of the deployment. */
@@ -62,7 +62,7 @@ export function solveSize(problem: Omit<SolverProblem, 'tpotMs'>, sizes: PoolSiz
   const { model, table, demand, bounds } = problem;
   const { attention, experts } = sizes;
   const operate = (batch: number) => {
-    const aMax = lookUpAMax(table, experts, batch);
+    const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, batch));
     return { aMax, tpot: predictTpot(model, { attention, experts, batch, context: demand.context, aMax }) };
   };
   const mostBatch = attention * bounds.sequencesPerAttention;

@@ -18,14 +18,21 @@ export interface Cluster {
   readonly replace: (role: HostRole) => Promise<void>;
 }
 
+export interface ClusterOptions {
+  readonly redisUrl: string;
+  readonly filesFolder: string;
+  /** Lines of one batch that are with the hosts at the same time. */
+  readonly linesInFlight: number;
+}
+
 /** @returns starts a cluster, which ends with the test; to be called where a test file begins */
 export function useClusters() {
   const janus = usePrograms('infra/cli/janus.ts');
+  const startGateway = usePrograms('test/chaos/gateway.ts');
 
-  return async (redisUrl: string, filesFolder: string): Promise<Cluster> => {
-    const start = (...args: readonly string[]) => janus(args, { REDIS_URL: redisUrl });
-    const startHost = (role: HostRole) => start('host', ...HOSTS[role]);
-    const gateway = start('gateway', '--port', '0', '--drain-notice', '0', '--files-dir', filesFolder);
+  return async ({ redisUrl, filesFolder, linesInFlight }: ClusterOptions): Promise<Cluster> => {
+    const startHost = (role: HostRole) => janus(['host', ...HOSTS[role]], { REDIS_URL: redisUrl });
+    const gateway = startGateway([redisUrl, filesFolder, `${linesInFlight}`]);
     const hosts = {
       experts: [startHost('experts'), startHost('experts')],
       attention: [startHost('attention'), startHost('attention')],

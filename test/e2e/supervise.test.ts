@@ -49,3 +49,19 @@ it('a supervisor follows what is wanted, and no answer suffers from an instance 
   expect(await readMembers(client.redis, DICTIONARY_MODEL)).toEqual([]);
   await client.close();
 }, 60_000);
+
+it('hosts do not outlive a supervisor that was killed', async () => {
+  const sizes = ['--first', '0A1E', '--most', '1A1E'];
+  const supervisor = janus(['supervise', ...sizes, '--redis', redis.url]);
+  const [, processId] = await supervisor.waitFor(/experts: process (\d+) serves/);
+  supervisor.kill('SIGKILL');
+  await supervisor.ended;
+  const isRunning = (): boolean => {
+    try {
+      return process.kill(Number(processId), 0);
+    } catch {
+      return false;
+    }
+  };
+  await expect.poll(isRunning, { timeout: START_LIMIT_MS }).toBe(false);
+}, 60_000);

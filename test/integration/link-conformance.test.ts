@@ -155,7 +155,9 @@ describe.each(harnesses)('$name', ({ start, blocks }) => {
   test('tells that an expert instance of the peer ended during the step', async () => {
     const { link, setBehaviour } = await open({ overdueAfterMs: GENEROUS_MS });
     setBehaviour('die');
-    await expectFailure(link, PeerLostError, 2 * SLACK_MS);
+    const error = await run(link, makeStep(4, 0, 5)).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(PeerLostError);
+    expect((error as PeerLostError).lost).toBeTypeOf('number');
     await expectFailure(link, PeerLostError, 2 * SLACK_MS);
   });
 

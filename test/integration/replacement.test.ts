@@ -2,13 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { readMembers } from '../../gpu-pool/host/membership.ts';
 import { readPlacement, takeVersion, wantPlacement } from '../../gpu-pool/host/placement-store.ts';
-import { placeReplicas } from '../../shared/placement/placement.ts';
-import { replicaCounts } from '../../shared/placement/replicas.ts';
-import { seededRandom } from '../../shared/placement/seeded-random.ts';
 import { servingHosts } from '../../shared/replacement/transition.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { TestClient } from '../support/generate.ts';
 import { useRedis } from '../support/redis.ts';
+import { shuffledPlacement } from '../support/shuffled-placement.ts';
 import { StreamLoad } from '../support/stream-load.ts';
 import { DICTIONARY_FOLDER, DICTIONARY_MODEL, type HostProcess, spawnHost } from '../support/test-host.ts';
 
@@ -19,26 +17,32 @@ const RE_PLACEMENTS = 4;
 const RE_PLACEMENT_MS = 1_000;
 /** What a client may wait when an expert host dies is 500 ms; on two cores a host that starts or dies takes them all for a while. */
 const STALL_LIMIT_MS = 1_500;
+/** A job is taken over 3 s after its host has died at the latest; then its tokens are computed again. */
+const TAKEOVER_LIMIT_MS = 4_000;
 const FLIP_LIMIT_MS = 8_000;
 
 const redis = useRedis();
 const processes: HostProcess[] = [];
 let client: TestClient;
-let started = 0;
 
 function startExpertHost(): HostProcess {
   const own = ['--role', 'experts', '--experts', '1', '--slots', SLOTS];
   const host = spawnHost([...own, '--redis', redis.url, '--model', DICTIONARY_FOLDER]);
   processes.push(host);
-  started++;
+  return host;
+}
+
+function startAttentionHost(): HostProcess {
+  const own = ['--role', 'attention', '--attention', '2', '--token-budget', '64', '--exchange', 'auto'];
+  const pool = ['--expert-instances', '3', '--redis', redis.url, '--model', DICTIONARY_FOLDER];
+  const host = spawnHost([...own, ...pool]);
+  processes.push(host);
   return host;
 }
 
 beforeAll(async () => {
   for (let host = 0; host < 3; host++) startExpertHost();
-  const pool = ['--expert-instances', '3', '--exchange', 'auto', '--token-budget', '64'];
-  const own = ['--role', 'attention', '--attention', '2', '--redis', redis.url, '--model', DICTIONARY_FOLDER];
-  processes.push(spawnHost([...own, ...pool]));
+  startAttentionHost();
   client = new TestClient(redis.url);
   await new StreamLoad(client, 1).end();
 });
@@ -53,27 +57,14 @@ function tellOutputOnFailure(): void {
   onTestFailed(() => console.error(processes.map((host) => host.output()).join('\n—\n')));
 }
 
-/** A placement that has little in common with the one in force. */
-async function shuffled(seed: number): Promise<Placement> {
-  const held = await inForce();
-  const random = seededRandom(seed);
-  const { experts, capacity, instances } = held;
-  const layers = held.layers.map(() => {
-    const loads = Float64Array.from({ length: experts }, () => 1 + random());
-    const replicas = replicaCounts(loads, instances.length, capacity);
-    return placeReplicas({ replicas, loads, instances: instances.length, capacity });
-  });
-  return { ...held, version: await takeVersion(client.redis, DICTIONARY_MODEL), layers };
-}
-
 it('placements change every second under streams, of which none notices', async () => {
   tellOutputOnFailure();
   const load = new StreamLoad(client, STREAMS);
   const versions: number[] = [];
   for (let seed = 1; seed <= RE_PLACEMENTS; seed++) {
-    const from = (await inForce()).version;
-    const next = await shuffled(seed);
-    expect(await wantPlacement(client.redis, next, from)).toBe(true);
+    const held = await inForce();
+    const next = shuffledPlacement(held, await takeVersion(client.redis, DICTIONARY_MODEL), seed);
+    expect(await wantPlacement(client.redis, next, held.version)).toBe(true);
     const wantedAtMs = performance.now();
     await expect
       .poll(async () => (await inForce()).version, { timeout: FLIP_LIMIT_MS, interval: 20 })
@@ -113,16 +104,37 @@ it('an expert host dies under streams, which go on with the same tokens after a 
   expect((await inForce()).instances).toEqual(before.instances);
 });
 
-it('a host that joins is given the place of the dead one, under streams', async () => {
+it('a host that joins is given the place of the dead one, and one that leaves is not missed, under streams', async () => {
   tellOutputOnFailure();
   startExpertHost();
   const load = new StreamLoad(client, 2);
   await expect
     .poll(async () => servingHosts(await inForce()).length, { timeout: 30_000, interval: 100 })
     .toBe(3);
-  const result = await load.end();
-  expect(result.wrong).toEqual([]);
   const { instances, capacity, layers } = await inForce();
   expect(instances).toHaveLength(3);
   expect(layers.every(({ slots }) => slots.every((held) => held.length === capacity))).toBe(true);
+  load.forgetGaps();
+  await processes[1]!.stop();
+  expect(servingHosts(await inForce())).toHaveLength(2);
+  expect(processes[1]!.output()).not.toMatch(/interrupted/);
+  const result = await load.end();
+  console.log('leave gap', result.longestGapMs);
+  expect(result.wrong).toEqual([]);
+  expect(result.longestGapMs).toBeLessThan(STALL_LIMIT_MS);
+});
+
+it('an attention host dies under streams, which another goes on with', async () => {
+  tellOutputOnFailure();
+  const other = startAttentionHost();
+  await expect.poll(() => other.output(), { timeout: 30_000 }).toMatch(/^ready: /m);
+  const load = new StreamLoad(client, STREAMS);
+  await expect.poll(() => load.tokens, { timeout: FLIP_LIMIT_MS }).toBeGreaterThan(10 * STREAMS);
+  load.forgetGaps();
+  process.kill(processes[3]!.pid, 'SIGKILL');
+  await sleep(TAKEOVER_LIMIT_MS);
+  const result = await load.end();
+  console.log('takeover gap', result.longestGapMs);
+  expect(result.wrong).toEqual([]);
+  expect(result.longestGapMs).toBeLessThan(TAKEOVER_LIMIT_MS);
 });

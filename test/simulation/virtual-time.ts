@@ -40,7 +40,8 @@ export function installVirtualTime(world: World): () => void {
     timer.event = world.after(ms, owner, again);
     return timer;
   };
-  const soon = (run: (...args: unknown[]) => void, ...args: unknown[]): VirtualTimer => later(run, 0, ...args);
+  const soon = (run: (...args: unknown[]) => void, ...args: unknown[]): VirtualTimer =>
+    later(run, 0, ...args);
   const own = [later, repeatedly, soon, clear, clear];
   const before = NAMES.map((name) => globalThis[name]);
   const clocks = { date: Date.now, performance: performance.now };

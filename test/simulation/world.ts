@@ -94,7 +94,8 @@ export class World {
 
   #note({ atMs, owner }: Event): void {
     let mixed = Math.imul(this.fingerprint ^ Math.floor(atMs * 1_000), 0x9e3779b1) | 0;
-    for (let i = 0; i < owner.name.length; i += 1) mixed = (Math.imul(mixed, 31) + owner.name.charCodeAt(i)) | 0;
+    for (let i = 0; i < owner.name.length; i += 1)
+      mixed = (Math.imul(mixed, 31) + owner.name.charCodeAt(i)) | 0;
     this.fingerprint = mixed;
   }
 }

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { GREEDY, type TestClient } from './generate.ts';
-import { DECIDED_GAP, GOLDEN_CASES } from './golden.ts';
+import { DECIDED_GAP, GOLDEN_CASES, type GoldenCase } from './golden.ts';
 import { DICTIONARY_MODEL } from './test-host.ts';
 
+/** A prompt and its only right answer. */
+export type KnownAnswer = Pick<GoldenCase, 'prompt_ids' | 'generated_ids'>;
+
 /** Prompts whose answers are decided by more than rounding. */
-const CASES = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP);
+const CASES: readonly KnownAnswer[] = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP);
 const TIMEOUTS = { queueWaitMs: 60_000, silenceMs: 60_000, overallMs: 120_000 };
 
 /** What streams of reference prompts showed while something was done to the pools. */
@@ -20,6 +23,7 @@ export interface StreamResult {
 /** Concurrent streams of reference prompts, one after the other each, until they are told to end. */
 export class StreamLoad {
   readonly #client: TestClient;
+  readonly #cases: readonly KnownAnswer[];
   readonly #streams: readonly Promise<void>[];
   #ending = false;
   #answers = 0;
@@ -27,9 +31,11 @@ export class StreamLoad {
   #longestGapMs = 0;
   #tokens = 0;
 
-  constructor(client: TestClient, streams: number) {
+  /** @param cases default: the reference's */
+  constructor(client: TestClient, streams: number, cases = CASES) {
     this.#client = client;
-    this.#streams = Array.from({ length: streams }, (_, stream) => this.#run(stream));
+    this.#cases = cases;
+    this.#streams = Array.from({ length: streams }, (_, stream) => this.#run(stream, streams));
   }
 
   /** Tokens that came by now, of all streams. */
@@ -49,13 +55,13 @@ export class StreamLoad {
     return { answers: this.#answers, wrong: this.#wrong, longestGapMs: this.#longestGapMs };
   }
 
-  async #run(stream: number): Promise<void> {
-    for (let turn = stream; !this.#ending; turn += this.#streams?.length ?? 1) {
-      await this.#ask(CASES[turn % CASES.length]!);
+  async #run(stream: number, streams: number): Promise<void> {
+    for (let turn = stream; !this.#ending; turn += streams) {
+      await this.#ask(this.#cases[turn % this.#cases.length]!);
     }
   }
 
-  async #ask({ prompt_ids: prompt, generated_ids: expected }: (typeof CASES)[number]): Promise<void> {
+  async #ask({ prompt_ids: prompt, generated_ids: expected }: KnownAnswer): Promise<void> {
     const requestId = randomUUID();
     const { dispatcher } = this.#client;
     await dispatcher.dispatch([
@@ -70,7 +76,7 @@ export class StreamLoad {
       },
     ]);
     const ids: number[] = [];
-    let end = 'no end';
+    let end: string | undefined;
     let lastAtMs: number | undefined;
     const { signal } = new AbortController();
     for await (const events of dispatcher.readEvents(requestId, { signal, timeouts: TIMEOUTS })) {
@@ -83,6 +89,7 @@ export class StreamLoad {
       this.#tokens += events.length;
       if (lastAtMs !== undefined) this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - lastAtMs);
       lastAtMs = nowMs;
+      if (end !== undefined) break;
     }
     this.#answers++;
     if (end !== '' || ids.join() !== expected.join()) this.#wrong.push(`${end} ${ids} for ${expected}`);

@@ -15,6 +15,8 @@ const modelObject = ({ id, created, contextLength }: ModelCard) => ({
 });
 
 /**
+ * A model that answers, or whose scaler will see to that: its requests wait in the queue.
+ *
  * @param key null where none is needed
  * @throws {RequestError} 404 when no pool has announced the model or the key does not allow it, which look alike; 503
  *   while it is loading
@@ -26,14 +28,14 @@ export async function readyModel(
 ): Promise<ServedModel> {
   const model = allowsModel(key, name) ? await registry.find(name) : undefined;
   if (model === undefined) throw modelNotFound(name);
-  if (model.state === 'loading') {
+  if (model.state === 'loading' && !model.isScaled) {
     const message = `The model '${shown(name)}' is not ready: it lacks ${model.missing.join(' and ')}`;
     throw unavailable('model_not_ready', message, LOADING_RETRY_AFTER_S);
   }
   return model;
 }
 
-/** `GET /v1/models`: models that answer now and the key allows; below a model's own address, that one alone. */
+/** `GET /v1/models`: models that answer, now or once they are woken, and the key allows; below a model's own address, that one alone. */
 export const listModels = (registry: Registry) => async (c: Context<GatewayEnvironment>) => {
   const key = c.get('accessKey');
   const only = c.req.param('model');
@@ -41,7 +43,9 @@ export const listModels = (registry: Registry) => async (c: Context<GatewayEnvir
     return c.json({ object: 'list', data: [modelObject((await readyModel(registry, only, key)).card)] });
   }
   const models = await registry.models();
-  const ready = models.filter(({ card, state }) => state === 'ready' && allowsModel(key, card.id));
+  const ready = models.filter(
+    ({ card, state, isScaled }) => (state === 'ready' || isScaled) && allowsModel(key, card.id),
+  );
   return c.json({ object: 'list', data: ready.map(({ card }) => modelObject(card)) });
 };
 

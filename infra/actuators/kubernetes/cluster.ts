@@ -1,9 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { AppsV1Api, createConfiguration, KubeConfig, ServerConfiguration } from '@kubernetes/client-node';
+import {
+  AppsV1Api,
+  createConfiguration,
+  KubeConfig,
+  type RequestContext,
+  type SecurityAuthentication,
+  ServerConfiguration,
+} from '@kubernetes/client-node';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 
 const ACCOUNT_FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount';
+const MOUNT_IT = "give the pod its service account's token, as the manifests of `janus deploy` do.";
 
 /** Where an API server is, and who asks it. */
 export interface Cluster {
@@ -61,13 +69,24 @@ export function connectCluster({ server, tokenFile, caFile }: Cluster, limitMs: 
   return new AppsV1Api(
     createConfiguration({
       baseServer: new ServerConfiguration(server, {}),
-      authMethods: { default: access },
+      authMethods: { default: withOnePool(access) },
       promiseMiddleware: [limit],
     }),
   );
 }
 
-const MOUNT_IT = "give the pod its service account's token, as the manifests of `janus deploy` do.";
+/** The client makes a pool of connections for each request; these requests all use the first. */
+function withOnePool(access: KubeConfig): SecurityAuthentication {
+  let pool: ReturnType<RequestContext['getDispatcher']>;
+  return {
+    getName: () => access.getName(),
+    async applySecurityAuthentication(request) {
+      await access.applySecurityAuthentication(request);
+      pool ??= request.getDispatcher();
+      if (pool !== undefined) request.setDispatcher(pool);
+    },
+  };
+}
 
 function readToken(file: string): string {
   try {

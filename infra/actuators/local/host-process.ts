@@ -48,13 +48,16 @@ export class HostProcess {
     );
   }
 
-  /** A process group of its own, so that a Ctrl-C reaches the supervisor alone, which then lets hosts drain in order. */
+  /**
+   * A process group of its own, so that a Ctrl-C reaches the supervisor alone, which then lets hosts drain in order; a channel, by
+   * which a host notices that its supervisor is gone.
+   */
   static start(
     { program, args, environment: env = process.env }: HostCommand,
     events: HostProcessEvents,
   ): HostProcess {
     return new HostProcess(
-      spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true }),
+      spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true }),
       events,
     );
   }

@@ -9,16 +9,19 @@ import { createKubernetesActuator } from '../../actuators/kubernetes.ts';
 import { raiseToLeast } from '../../actuators/raise-to-least.ts';
 import { loadDeployConfig } from '../../deploy/load-config.ts';
 import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
-import { notEmpty } from '../options/values.ts';
+import { notEmpty, wholeNumber } from '../options/values.ts';
 import { runUntilStopped } from '../until-stopped.ts';
 
 /** Time between two looks at one model: each asks the API server two questions. */
-const INTERVAL_MS = 3_000;
+const DEFAULT_INTERVAL_MS = 3_000;
+const LEAST_INTERVAL_MS = 100;
+const MOST_INTERVAL_MS = 600_000;
 
 interface ActuateFlags extends RedisFlags {
   readonly config?: string;
   readonly apiServer?: string;
   readonly tokenFile?: string;
+  readonly intervalMs: number;
 }
 
 export function actuateCommand(): Command {
@@ -39,6 +42,12 @@ export function actuateCommand(): Command {
       "token of who asks --api-server (default: none, as `kubectl proxy` adds the user's)",
       notEmpty('--token-file', '/run/token'),
     )
+    .option(
+      '--interval-ms <ms>',
+      'time between two looks at what is wanted',
+      wholeNumber('--interval-ms', LEAST_INTERVAL_MS, MOST_INTERVAL_MS),
+      DEFAULT_INTERVAL_MS,
+    )
     .addOption(redisOption())
     .action((flags: ActuateFlags) => runUntilStopped(() => actuate(flags), console.log));
 }
@@ -50,7 +59,9 @@ async function actuate(flags: ActuateFlags) {
   redis.on('error', (error) => console.error(`Redis: ${error.message}`));
   const time = { nowMs: systemClock.nowMs, sleep: (ms: number) => sleep(ms) };
   const actuator = createKubernetesActuator({ cluster, namespace, models, time });
-  const ends = models.map(({ name }) => follow(redis, actuator, name));
+  const ends = models.map(({ name }) =>
+    follow({ redis, actuator, model: name, intervalMs: flags.intervalMs }),
+  );
   console.log(`ready: following ${models.map(({ name }) => name).join(', ')} in ${cluster.server}`);
   return {
     async close() {
@@ -65,15 +76,29 @@ function clusterOf({ apiServer, tokenFile }: ActuateFlags): Cluster {
   return { server: apiServer.replace(/\/$/, ''), tokenFile: tokenFile ?? null, caFile: null };
 }
 
-/** @returns ends it */
-function follow(redis: Redis, actuator: Actuator, model: string): () => Promise<void> {
-  const tell = tellNews(model);
-  const onOutcome = (outcome: ActuatorOutcome): void => tell(describeOutcome(outcome));
-  const report = (error: unknown): void => tell(error instanceof Error ? error.message : String(error));
-  const stopRaising = raiseToLeast({ actuator, model, intervalMs: INTERVAL_MS, onOutcome, report });
-  const stop = followWanted({ redis, model, actuator, intervalMs: INTERVAL_MS, onOutcome, report });
+interface Following {
+  readonly redis: Redis;
+  readonly actuator: Actuator;
+  readonly model: string;
+  readonly intervalMs: number;
+}
+
+/** @returns ends it; resolves when nothing is under way */
+function follow({ redis, ...what }: Following): () => Promise<void> {
+  const tell = tellNews(what.model);
+  const common = {
+    ...what,
+    onOutcome: (outcome: ActuatorOutcome) => tell(describeOutcome(outcome)),
+    report: (error: unknown) => tell(error instanceof Error ? error.message : String(error)),
+  };
+  const ending = new AbortController();
+  const { signal } = ending;
+  const following = raiseToLeast({ ...common, signal }).then(() =>
+    signal.aborted ? async () => {} : followWanted({ ...common, redis }),
+  );
   return async () => {
-    await stopRaising();
+    ending.abort();
+    const stop = await following;
     await stop();
   };
 }

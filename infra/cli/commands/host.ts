@@ -44,6 +44,7 @@ export function hostCommand(): Command {
 }
 
 async function host(flags: HostFlags) {
+  drainWithoutSupervisor();
   const { role, expertInstances } = flags;
   if (role === undefined) throw new JanusError(`--role is missing; give one of ${ROLES.join(', ')}.`);
   if (role === 'attention' && expertInstances === undefined) {
@@ -82,4 +83,10 @@ async function openProbe({ probePort }: HostFlags): Promise<HostProbe | null> {
   const probe = await startHostProbe(probePort);
   console.log(`probe: port ${probe.port}`);
   return probe;
+}
+
+/** A host whose supervisor was killed ends as if told to: nobody counts it any more, and the next supervisor starts others. */
+function drainWithoutSupervisor(): void {
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel?.unref();
 }

@@ -3,12 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { publishPlacement, readPlacement } from '../../../gpu-pool/host/placement-store.ts';
+import {
+  acknowledgePlacement,
+  publishPlacement,
+  readPlacement,
+  readWanted,
+} from '../../../gpu-pool/host/placement-store.ts';
 import { storeTrace } from '../../../gpu-pool/host/trace-store.ts';
 import { packQuietly } from '../../../gpu-pool/packed/pack/pack-quietly.fixture.ts';
 import { openPacked } from '../../../gpu-pool/packed/packed-model.ts';
 import { hostKey, membersKey } from '../../../shared/protocol/keys.ts';
 import type { HostRecord } from '../../../shared/protocol/member.ts';
+import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { usePrograms } from '../../../test/support/program.ts';
 import { useRedis } from '../../../test/support/redis.ts';
 import { DICTIONARY_FOLDER } from '../../../test/support/test-host.ts';
@@ -40,6 +46,14 @@ beforeEach(async () => {
   await publishPlacement(redis, inForce, 0);
 });
 afterAll(() => redis.disconnect());
+
+/** Stands in for the hosts: acknowledges what is wanted as soon as something is. */
+async function loadWanted(): Promise<Placement> {
+  await expect.poll(() => readWanted(redis, MODEL), { timeout: 10_000 }).not.toBeNull();
+  const { placement, hosts } = (await readWanted(redis, MODEL))!;
+  for (const host of hosts) await acknowledgePlacement(redis, MODEL, host, placement.version);
+  return placement;
+}
 
 const run = (...args: string[]) => janus(['placement', ...args], { REDIS_URL: server.url }).ended;
 
@@ -83,9 +97,21 @@ describe('janus placement', () => {
   it('applies what it plans: the same seed gives the same placement', async () => {
     await storeTrace(redis, MODEL, 'a-0', skewedTrace());
     const { placement } = JSON.parse((await run('plan', '--json', '--seed', '5')).stdout);
-    const applied = await run('apply', '--seed', '5');
-    expect(applied.stdout).toContain('version 4 is in force');
+    const applied = run('apply', '--seed', '5');
+    const wanted = await loadWanted();
+    expect((await applied).stdout).toContain('version 4 is in force');
+    expect(wanted).toEqual(placement);
     expect(await readPlacement(redis, MODEL)).toEqual(placement);
+  });
+
+  it('says that a host with both pools keeps its placement', async () => {
+    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
+    const both: Partial<HostRecord> = { host: 'host-1', role: 'both', attention: [], experts: [] };
+    await redis.set(hostKey(MODEL, 'host-1'), JSON.stringify(both));
+    const { status, stderr } = await run('apply');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/Host host-1 holds attention and experts in one process/);
+    expect(await readPlacement(redis, MODEL)).toEqual(inForce);
   });
 
   it('leaves the version as it is where the bound lets nothing move', async () => {
@@ -98,9 +124,22 @@ describe('janus placement', () => {
   it('tells whoever comes second that another placement is in force, also one of the same number', async () => {
     const options = { expertBytes: 1, capacity: undefined, maxMoveBytes: undefined };
     const [first, second] = [1, 2].map((seed) => planPlacement(inForce, skewedTrace(), { ...options, seed }));
-    await putInForce(redis, first!);
-    await expect(putInForce(redis, second!)).rejects.toThrow(/placement version 4 .* since .* version 3/);
+    const applied = putInForce(redis, first!, []);
+    await loadWanted();
+    expect(await applied).toEqual(first!.placement);
+    await expect(putInForce(redis, second!, [])).rejects.toThrow(/placement version 4 .* since .* version 3/);
     expect(await readPlacement(redis, MODEL)).toEqual(first!.placement);
+  });
+
+  it('gives up what hosts do not load in time, and leaves the placement in force', async () => {
+    const options = { expertBytes: 1, capacity: undefined, maxMoveBytes: undefined, seed: 1 };
+    const planned = planPlacement(inForce, skewedTrace(), options);
+    const underWay = putInForce(redis, planned, [], 300);
+    await expect.poll(() => readWanted(redis, MODEL)).not.toBeNull();
+    await expect(putInForce(redis, planned, [])).rejects.toThrow(/is on its way already/);
+    await expect(underWay).rejects.toThrow(/not loaded by all of its hosts within 0.3 s/);
+    expect(await readPlacement(redis, MODEL)).toEqual(inForce);
+    expect(await readWanted(redis, MODEL)).toBeNull();
   });
 
   it.each([

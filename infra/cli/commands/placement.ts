@@ -2,11 +2,14 @@ import { Command } from 'commander';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../gpu-pool/host/membership.ts';
 import { missingHosts } from '../../../gpu-pool/host/placement-formation.ts';
+import { offersOf } from '../../../gpu-pool/host/placement-repair.ts';
 import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
 import { readTrace } from '../../../gpu-pool/host/trace-store.ts';
 import { packedFormats } from '../../../gpu-pool/packed/packed-formats.ts';
 import { weightFormats } from '../../../gpu-pool/runtime/weights.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
+import { withInstances } from '../../../shared/replacement/numbering.ts';
+import { seatOffers } from '../../../shared/replacement/restoration.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { byteCount } from '../options/byte-count.ts';
 import { DEFAULT_MODEL, resolveModel } from '../options/model-option.ts';
@@ -51,7 +54,7 @@ export function placementCommand(): Command {
     )
     .addCommand(
       addPlanOptions(new Command('apply'))
-        .description('Compute a placement for the present traffic and put it in force')
+        .description('Compute a placement for the present traffic and put it in force while it serves')
         .action(apply),
     );
 }
@@ -103,10 +106,12 @@ async function apply(flags: PlanFlags): Promise<void> {
   await withRedis(flags, async (redis) => {
     const planned = await makePlan(redis, flags);
     const applied = planned.moves.length > 0;
-    if (applied) await putInForce(redis, planned);
-    if (flags.json) return console.log(JSON.stringify({ ...planned, applied }));
+    const placement = applied
+      ? await putInForce(redis, planned, await readMembers(redis, planned.model))
+      : planned.placement;
+    if (flags.json) return console.log(JSON.stringify({ ...planned, placement, applied }));
     console.log(formatPlan(planned));
-    if (applied) console.log(`version ${planned.placement.version} is in force; its hosts load it now`);
+    if (applied) console.log(`version ${placement.version} is in force: all of its hosts hold it`);
   });
 }
 
@@ -135,7 +140,10 @@ async function makePlan(redis: Redis, flags: PlanFlags): Promise<PlacementPlan> 
   const formats = packed
     ? packedFormats(packed)
     : weightFormats(expertHost?.weightForm ?? DEFAULT_WEIGHT_FORM);
-  return planPlacement(inForce, trace, {
+  const seats = seatOffers(inForce, offersOf(members));
+  const hosts = new Set(members.map(({ host }) => host));
+  return planPlacement(withInstances(inForce, seats), trace, {
+    living: seats.filter(({ host }) => hosts.has(host)).map(({ id }) => id),
     expertBytes: expertBytes(config, formats),
     capacity: flags.capacity,
     maxMoveBytes: flags.maxMoveBytes,

@@ -3,6 +3,7 @@ import { rePlace } from '../../../shared/placement/incremental.ts';
 import { alignLayout, type ReplicaMove, replicaMoves } from '../../../shared/placement/placement-moves.ts';
 import type { ActivationTrace } from '../../../shared/placement/trace.ts';
 import { placeByTrace } from '../../../shared/placement/traced-placement.ts';
+import { atInstances, onlyInstances } from '../../../shared/replacement/numbering.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { BATCH_SIZES, meanAMax } from './placement-view.ts';
 
@@ -14,6 +15,8 @@ export interface PlanOptions {
   /** Bound on what the instances load; undefined makes the placement afresh. */
   readonly maxMoveBytes: number | undefined;
   readonly seed: number;
+  /** Numbers of the instances that live; the others get nothing. Default: all. */
+  readonly living?: readonly number[];
 }
 
 /** A new placement beside the one in force. JSON-serialisable. */
@@ -47,10 +50,13 @@ export function planPlacement(
         `${inForce.experts}: another model was served as ${inForce.model}. Wait until its trace is forgotten.`,
     );
   }
-  const placement =
+  const living = options.living ?? inForce.instances.map(({ id }) => id);
+  const from = onlyInstances(inForce, living);
+  const planned =
     options.maxMoveBytes === undefined
-      ? placeAfresh(inForce, trace, options)
-      : placeWithin(options.maxMoveBytes, inForce, trace, options);
+      ? placeAfresh(from, trace, options)
+      : placeWithin(options.maxMoveBytes, from, trace, options);
+  const placement = planned === from ? inForce : atInstances(planned, living, inForce.instances);
   const moves = replicaMoves(inForce, placement);
   return {
     model: inForce.model,

@@ -1,19 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { publishPlacement } from '../../../gpu-pool/host/placement-store.ts';
+import {
+  abandonPlacement,
+  flipPlacement,
+  readPlacement,
+  readWanted,
+  takeVersion,
+  wantPlacement,
+} from '../../../gpu-pool/host/placement-store.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
+import type { HostRecord } from '../../../shared/protocol/member.ts';
+import { servingHosts, WANTED_LIMIT_MS } from '../../../shared/replacement/transition.ts';
+import type { Placement } from '../../../shared/scheduler/layout.ts';
 import type { PlacementPlan } from './plan-placement.ts';
 
+const POLL_MS = 100;
+
 /**
- * Puts a planned placement in force.
+ * Puts a planned placement in force while its hosts serve: publishes it as wanted, and waits until all of them have loaded it.
  *
- * @throws JanusError when another placement was put in force since the plan was made; then nothing is changed
+ * @param limitMs bound on that wait, after which it is given up
+ * @returns the placement as it is in force
+ * @throws JanusError when another placement was put in force or is under way since the plan was made, when it is given up, or
+ *   when its hosts do not change over while they serve
  */
-export async function putInForce(redis: Redis, { placement, from }: PlacementPlan): Promise<void> {
-  const inForce = await publishPlacement(redis, placement, from);
-  // Whoever was faster may have chosen the same number, so that the numbers tell nothing.
-  if (JSON.stringify(inForce) === JSON.stringify(placement)) return;
+export async function putInForce(
+  redis: Redis,
+  { placement: planned, from }: PlacementPlan,
+  members: readonly HostRecord[],
+  limitMs: number = WANTED_LIMIT_MS,
+): Promise<Placement> {
+  checkFollowers(planned, members);
+  const { model } = planned;
+  const placement = { ...planned, version: await takeVersion(redis, model) };
+  const { version } = placement;
+  if (!(await wantPlacement(redis, placement, from))) throw await reasonAgainst(redis, model, from);
+  const deadlineMs = performance.now() + limitMs;
+  while (performance.now() < deadlineMs) {
+    if (await flipPlacement(redis, model, version)) return placement;
+    if ((await readWanted(redis, model))?.placement.version !== version) {
+      throw new JanusError(
+        `Placement version ${version} was given up before its hosts had loaded it: one of them died, or another placement came ` +
+          'in force. `janus status` shows which hosts live; plan again from there.',
+      );
+    }
+    await sleep(POLL_MS);
+  }
+  await abandonPlacement(redis, model, version);
   throw new JanusError(
-    `Somebody else put placement version ${inForce.version} in force since this plan was made from version ${from}. ` +
+    `Placement version ${version} was not loaded by all of its hosts within ${limitMs / 1_000} s, and is given up. Their logs say ` +
+      'why; --max-move-bytes makes the change smaller.',
+  );
+}
+
+/** Hosts that hold attention and experts keep the placement that they started with. */
+function checkFollowers(placement: Placement, members: readonly HostRecord[]): void {
+  const hosts = servingHosts(placement);
+  const fixed = members.filter(({ host, role }) => role === 'both' && hosts.includes(host));
+  if (fixed.length === 0) return;
+  throw new JanusError(
+    `Host ${fixed.map(({ host }) => host).join(', ')} holds attention and experts in one process and keeps the placement that it ` +
+      'started with. Placements change while they serve where `janus host --role experts` and `--role attention` are apart.',
+  );
+}
+
+async function reasonAgainst(redis: Redis, model: string, from: number): Promise<JanusError> {
+  const [inForce, wanted] = await Promise.all([readPlacement(redis, model), readWanted(redis, model)]);
+  if (wanted !== null && inForce?.version === from) {
+    return new JanusError(
+      `Placement version ${wanted.placement.version} is on its way already. Wait until it is in force, then plan again.`,
+    );
+  }
+  return new JanusError(
+    `Somebody else put placement version ${inForce?.version} in force since this plan was made from version ${from}. ` +
       'Nothing was changed; run the command again to plan from there.',
   );
 }

@@ -46,9 +46,9 @@ export class SimulatedClient extends EventEmitter implements ConnectionEnd {
     if (this.#connection === null) this.#reconnectLater();
   }
 
-  /** The client as our code takes it. */
+  /** The client as our code takes it: what is not a method of it is a command. */
   get redis(): Redis {
-    return this as unknown as Redis;
+    return new Proxy<SimulatedClient>(this, COMMANDS_AS_METHODS) as unknown as Redis;
   }
 
   call(name: string, ...words: readonly Word[]): Promise<Reply> {
@@ -58,20 +58,6 @@ export class SimulatedClient extends EventEmitter implements ConnectionEnd {
       if (this.#connection !== null) this.#send(this.#connection, command);
     });
   }
-
-  get = (key: string) => this.call('GET', key);
-  mget = (...keys: (string | readonly string[])[]) => this.call('MGET', ...keys.flat());
-  set = (key: string, ...words: Word[]) => this.call('SET', key, ...words);
-  eval = (script: string, ...words: Word[]) => this.call('EVAL', script, ...words);
-  exists = (...keys: string[]) => this.call('EXISTS', ...keys);
-  hset = (key: string, ...words: Word[]) => this.call('HSET', key, ...words);
-  hdel = (key: string, ...fields: string[]) => this.call('HDEL', key, ...fields);
-  smembers = (key: string) => this.call('SMEMBERS', key);
-  lrange = (key: string, from: number, to: number) => this.call('LRANGE', key, from, to);
-  llen = (key: string) => this.call('LLEN', key);
-  zcard = (key: string) => this.call('ZCARD', key);
-  xrange = (key: string, from: string, to: string) => this.call('XRANGE', key, from, to);
-  xread = (...words: Word[]) => this.call('XREAD', ...words);
 
   async hgetall(key: string): Promise<Record<string, string>> {
     const words = (await this.call('HGETALL', key)) as string[];
@@ -88,8 +74,8 @@ export class SimulatedClient extends EventEmitter implements ConnectionEnd {
     return new SimulatedPipeline(this);
   }
 
-  duplicate(options: ClientOptions = this.#options): SimulatedClient {
-    return new SimulatedClient(this.#world, this.#server, this.process, options);
+  duplicate(options: ClientOptions = this.#options): Redis {
+    return new SimulatedClient(this.#world, this.#server, this.process, options).redis;
   }
 
   disconnect(): void {
@@ -148,6 +134,16 @@ export class SimulatedClient extends EventEmitter implements ConnectionEnd {
     for (const { reject } of refused) reject(new Error(message));
   }
 }
+
+/** Private fields are those of the client itself, so methods are bound to it. */
+const COMMANDS_AS_METHODS: ProxyHandler<SimulatedClient> = {
+  get(client, name) {
+    const own: unknown = Reflect.get(client, name, client);
+    if (typeof own === 'function') return own.bind(client);
+    if (own !== undefined || typeof name !== 'string' || name === 'then') return own;
+    return (...words: (Word | readonly Word[])[]) => client.call(name.toUpperCase(), ...words.flat());
+  },
+};
 
 /** Commands that are sent together. */
 class SimulatedPipeline {

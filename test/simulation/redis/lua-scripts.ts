@@ -22,6 +22,8 @@ class LuaScripts {
   /** Script text → where its compiled function is kept. */
   readonly #compiled = new Map<string, number>();
   #call: Call = () => null;
+  /** What a command threw that is not for the script to see. */
+  #defect: unknown;
 
   constructor() {
     const state = this.#state;
@@ -40,6 +42,7 @@ class LuaScripts {
   run(script: string, keys: readonly string[], args: readonly string[], call: Call): Reply {
     const state = this.#state;
     this.#call = call;
+    this.#defect = undefined;
     pushStrings(state, keys);
     lua.lua_setglobal(state, to_luastring('KEYS'));
     pushStrings(state, args);
@@ -48,6 +51,7 @@ class LuaScripts {
     const isOk = lua.lua_pcall(state, 0, 1, 0) === lua.LUA_OK;
     const reply = isOk ? readReply(state) : lua.lua_tojsstring(state, -1);
     lua.lua_settop(state, 0);
+    if (this.#defect !== undefined) throw this.#defect;
     if (!isOk) throw new RedisError(String(reply));
     return reply;
   }
@@ -79,7 +83,8 @@ class LuaScripts {
       pushReply(state, this.#call(words[0]!, words.slice(1)));
       return 1;
     } catch (error) {
-      lua.lua_pushstring(state, to_luastring(error instanceof Error ? error.message : String(error)));
+      if (!(error instanceof RedisError)) this.#defect = error;
+      lua.lua_pushstring(state, to_luastring(String(error)));
     }
     return lua.lua_error(state);
   }

@@ -32,7 +32,6 @@ function writeJob({ store, nowMs }: Context, key: string, id: string, job: Store
 /** Whether `owner` holds the job's lock. */
 const holds = (job: StoredJob | undefined, owner: string): job is StoredJob => job?.lock?.owner === owner;
 
-/** KEYS: hash of the jobs, list of those that wait. */
 export const queueCommands: Readonly<Record<string, Command>> = {
   /** jobs, waiting, id, data. Returns 0 where the job was added before. */
   'QUEUE.ADD'(context, [jobs, waiting, id, data]) {
@@ -58,13 +57,19 @@ export const queueCommands: Readonly<Record<string, Command>> = {
     writeJob(context, jobs!, id, { ...job, attempts, lock });
     return [id, job.data, attempts];
   },
-  /** jobs, owner, life of the lock in ms, ids. Returns how many locks the owner still held. */
-  'QUEUE.RENEW'(context, [jobs, owner, lockMs, ...ids]) {
+  /** jobs, life of the lock in ms, owner and id of each. Returns how many locks were still held. */
+  'QUEUE.RENEW'(context, [jobs, lockMs, ...pairs]) {
     const stored = readJobs(context, jobs!);
-    const held = ids.filter((id) => holds(stored.get(id), owner!));
-    const lock = { owner: owner!, untilMs: context.nowMs + Number(lockMs) };
-    for (const id of held) writeJob(context, jobs!, id, { ...stored.get(id)!, lock });
-    return held.length;
+    const untilMs = context.nowMs + Number(lockMs);
+    let renewed = 0;
+    for (let i = 0; i < pairs.length; i += 2) {
+      const [owner, id] = [pairs[i]!, pairs[i + 1]!];
+      const job = stored.get(id);
+      if (!holds(job, owner)) continue;
+      writeJob(context, jobs!, id, { ...job, lock: { owner, untilMs } });
+      renewed += 1;
+    }
+    return renewed;
   },
   /** jobs, owner, id. Returns 0 where the owner has lost the lock; the job stays then. */
   'QUEUE.END'(context, [jobs, owner, id]) {

@@ -70,7 +70,12 @@ export class SimulatedServer {
   }
 
   /** Sends a command; `take` is called with its reply, unless the connection ends before. */
-  send(connection: Connection, name: string, args: readonly string[], take: (reply: Reply | RedisError) => void): void {
+  send(
+    connection: Connection,
+    name: string,
+    args: readonly string[],
+    take: (reply: Reply | RedisError) => void,
+  ): void {
     const world = this.#world;
     const atMs = Math.max(connection.toServerAtMs + GAP_MS, world.nowMs + this.#latencyMs(connection));
     connection.toServerAtMs = atMs;
@@ -133,7 +138,9 @@ export class SimulatedServer {
 
   readonly #publish = (channel: string, message: string): number => {
     this.onPublish(channel);
-    const listeners = [...this.#connections].filter(({ isOpen, channels }) => isOpen && channels.has(channel));
+    const listeners = [...this.#connections].filter(
+      ({ isOpen, channels }) => isOpen && channels.has(channel),
+    );
     for (const connection of listeners) {
       this.#deliver(connection, () => connection.end.onMessage(channel, message));
     }

@@ -25,6 +25,7 @@ const command = fc.oneof(
   fc.tuple(fc.constant('SET'), key, text, fc.constant('NX')),
   fc.tuple(fc.constant('MGET'), key, key),
   fc.tuple(fc.constantFrom('LRANGE', 'LTRIM'), key, place, place),
+  fc.tuple(fc.constant('LINDEX'), key, place),
   fc.tuple(fc.constant('EXPIRE'), key, fc.constant('100')),
 );
 

@@ -35,6 +35,17 @@ afterAll(() => {
   experts.release();
 });
 
+/** A way to experts that breaks in the last layer of a step, once for each error in `failures`. */
+class BreakableExchange extends MonolithExchange {
+  readonly failures: Error[] = [];
+
+  override async run(layer: number, rows: number, output: Float32Array): Promise<void> {
+    const failure = layer === config.layers - 1 ? this.failures.shift() : undefined;
+    if (failure !== undefined) throw failure;
+    await super.run(layer, rows, output);
+  }
+}
+
 /** Counts the rows that are computed, and keeps the logits that were sampled from. */
 class WatchedForwardPass extends ForwardPass {
   rows = 0;
@@ -57,18 +68,21 @@ export interface EngineBedOptions {
   readonly tokenBudget?: number;
   /** Where keys and values go. */
   readonly region?: CacheRegion;
+  readonly survivesInterruptions?: boolean;
 }
 
 /** An engine of the shipped model without other threads. */
 export class EngineBed {
   readonly cache: KvCache;
   readonly prefixCache: PrefixCache | undefined;
+  readonly exchange: BreakableExchange;
   readonly forwardPass: WatchedForwardPass;
   readonly engine: Engine;
   readonly #events = new Map<string, TokenEvent[]>();
   #requests = 0;
 
-  constructor({ prefixBytes, tokenBudget = MAX_ROWS, region }: EngineBedOptions) {
+  constructor(options: EngineBedOptions) {
+    const { prefixBytes, tokenBudget = MAX_ROWS, region, survivesInterruptions = false } = options;
     const cacheShape = {
       slots: 4,
       layers: config.layers,
@@ -81,16 +95,17 @@ export class EngineBed {
     );
     const { hiddenSize, expertsPerToken } = config;
     const shape = { maxRows: MAX_ROWS, hiddenSize, expertsPerToken };
-    const exchange = new MonolithExchange(shape, config.experts, (...call) => experts.run(...call));
+    this.exchange = new BreakableExchange(shape, config.experts, (...call) => experts.run(...call));
     this.prefixCache =
       prefixBytes > 0 ? new PrefixCache({ cache: this.cache, maxBytes: prefixBytes }) : undefined;
-    this.forwardPass = new WatchedForwardPass(config, model, this.cache, exchange);
+    this.forwardPass = new WatchedForwardPass(config, model, this.cache, this.exchange);
     this.engine = new Engine({
       factory: new SequenceFactory(config, tokenizer),
       cache: this.cache,
       ...(this.prefixCache && { prefixCache: this.prefixCache }),
       forwardPass: this.forwardPass,
       limits: { tokenBudget, prefillBudget: tokenBudget, waiting: 100 },
+      survivesInterruptions,
       listener: {
         event: (requestId, event) => this.#events.get(requestId)!.push(event),
         ended: () => {},

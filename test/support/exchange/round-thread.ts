@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { HostRound } from '../../../gpu-pool/exchange/host-round.ts';
-import { ExchangeError } from '../../../gpu-pool/exchange/link.ts';
+import { ExchangeError, isInterruption } from '../../../gpu-pool/exchange/link.ts';
 import { RoundExchange, RoundRows } from '../../../gpu-pool/exchange/round-exchange.ts';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
 import { DoublingExchange } from './doubling-exchange.ts';
@@ -111,7 +111,13 @@ port.on('message', (command: RoundCommand) => {
   before = before.then(async () => {
     const reply: RoundReply = await obey(command).then(
       (value) => ({ value }),
-      (error) => ({ error: { isExchangeError: error instanceof ExchangeError, message: error.message } }),
+      (error) => ({
+        error: {
+          isExchangeError: error instanceof ExchangeError,
+          isInterruption: isInterruption(error),
+          message: error.message,
+        },
+      }),
     );
     port.postMessage(reply);
   });

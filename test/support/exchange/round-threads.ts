@@ -46,16 +46,23 @@ export type RoundCommand =
 
 export type RoundReply =
   /** Said before a `begin` that may block. */
-  | { readonly joins: true }
-  | { readonly value: unknown }
-  | { readonly error: { readonly isExchangeError: boolean; readonly message: string } };
+  { readonly joins: true } | { readonly value: unknown } | { readonly error: RoundError };
+
+export interface RoundError {
+  readonly isExchangeError: boolean;
+  /** The same layer step may be sent again. */
+  readonly isInterruption: boolean;
+  readonly message: string;
+}
 
 /** How a layer step ended that did not end well. */
 export class RoundFailure extends Error {
   readonly isExchangeError: boolean;
-  constructor({ isExchangeError, message }: { isExchangeError: boolean; message: string }) {
+  readonly isInterruption: boolean;
+  constructor({ isExchangeError, isInterruption, message }: RoundError) {
     super(message);
     this.isExchangeError = isExchangeError;
+    this.isInterruption = isInterruption;
   }
 }
 

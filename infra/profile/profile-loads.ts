@@ -1,0 +1,36 @@
+import type { LoadShape } from './steady-load.ts';
+
+/** Contexts longer than this cost in proportion. */
+const LONG_PROMPT = 1_025;
+const SHORT_PROMPT = 17;
+const MOST_ANSWER = 128;
+/** Whole blocks of kept prompts, and one token more, which has to be computed. */
+const BLOCK = 64;
+const LONGEST_GROWTH = 2;
+
+/**
+ * Loads from which the costs can be told apart: batches from one sequence to all that the instances hold, with a short and a long
+ * context. Those that tell most come first, in case that time runs out.
+ *
+ * @param sequences that all attention instances hold
+ */
+export function profileLoads(sequences: number, contextLength: number): LoadShape[] {
+  const answerTokens = Math.max(1, Math.min(MOST_ANSWER, Math.floor(contextLength / 4)));
+  const blocks = Math.floor((Math.min(LONG_PROMPT, contextLength - answerTokens) - 1) / BLOCK);
+  const long = blocks * BLOCK + 1;
+  const short = Math.min(SHORT_PROMPT, long);
+  const batches: number[] = [];
+  for (let batch = sequences; batch >= 1; batch = Math.floor(batch / LONGEST_GROWTH)) batches.push(batch);
+  const shapeOf =
+    (promptTokens: number) =>
+    (batch: number): LoadShape => ({ sequences: batch, promptTokens, answerTokens });
+  const ends = [...new Set([sequences, 1])];
+  const longBatches = [...new Set([...ends, Math.ceil(sequences / 4)])];
+  const inner = batches.filter((batch) => !ends.includes(batch));
+  const loads = [
+    ...ends.map(shapeOf(short)),
+    ...(long > short ? longBatches.map(shapeOf(long)) : []),
+    ...inner.map(shapeOf(short)),
+  ];
+  return loads;
+}

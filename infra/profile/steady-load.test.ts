@@ -1,0 +1,52 @@
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createDispatcher, type Dispatcher } from '../../functions/dispatcher/dispatcher.ts';
+import { answer, type ScriptedPool, startScriptedPool } from '../../test/support/gateway/scripted-pool.ts';
+import { useRedis } from '../../test/support/redis.ts';
+import { SteadyLoad } from './steady-load.ts';
+
+const SHAPE = { sequences: 3, promptTokens: 12, answerTokens: 5 };
+const server = useRedis();
+let redis: Redis;
+let dispatcher: Dispatcher;
+let pool: ScriptedPool;
+
+beforeAll(async () => {
+  redis = new Redis(server.url);
+  dispatcher = createDispatcher(redis);
+  pool = await startScriptedPool(server.url, 'm');
+});
+afterAll(async () => {
+  await dispatcher.close();
+  await pool.close();
+  redis.disconnect();
+});
+
+const start = () => new SteadyLoad({ ...SHAPE, dispatcher, model: 'm', vocabularySize: 100, seed: 1 });
+
+it('keeps so many sequences under way, with the same prompt per client and other draws', async () => {
+  pool.play(({ choice }, emit) => emit(...answer(choice, ['a', 'b'], 12, 8)));
+  const load = start();
+  await load.settle(10_000);
+  await load.stop();
+  const jobs = [...pool.jobs];
+  expect(jobs.length).toBeGreaterThanOrEqual(3);
+  expect(new Set(jobs.map(({ prompt }) => JSON.stringify(prompt))).size).toBe(3);
+  expect(new Set(jobs.map(({ sampling }) => sampling.seed)).size).toBe(jobs.length);
+  expect(jobs[0]).toMatchObject({ maxTokens: 5, sampling: { ignoreEndOfSequence: true } });
+  expect(load.computedPromptTokens % 4).toBe(0);
+  expect(load.computedPromptTokens).toBeGreaterThanOrEqual(12);
+});
+
+it('says when a sequence fails, and hangs up at the end', async () => {
+  pool.play(async ({ choice }, emit) => {
+    await emit({
+      kind: 'failed',
+      choice,
+      error: { type: 'server_error', code: 'unavailable', message: 'out of order', status: 503 } as never,
+    });
+  });
+  const failing = start();
+  await expect(failing.settle(10_000)).rejects.toThrow(/profiling load failed: out of order/);
+  await failing.stop();
+});
