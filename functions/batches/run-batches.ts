@@ -9,6 +9,7 @@ import { fileIds } from './desk.ts';
 import type { BatchLimits } from './limits.ts';
 import { createBatchClaims } from './run/claims.ts';
 import { openLineBudget } from './run/line-budget.ts';
+import { createLinePlaces } from './run/line-places.ts';
 import { type BatchRunner, startRunner } from './run/runner.ts';
 import type { FileStore } from './store/file-store.ts';
 
@@ -36,6 +37,7 @@ export function runBatches({ redis, ids, gatewayLimits, ...given }: RunBatchesDe
   return startRunner({
     ...given,
     claims: createBatchClaims(redis),
+    places: createLinePlaces(),
     openBudget: (owner) => openLineBudget(redis, owner),
     newFileId: fileIds(ids),
     newToken: ids.requestId,

@@ -6,6 +6,7 @@ import {
   QUEUE_PREFIX,
   requestQueueName,
   scalerDecisionsKey,
+  wantedPlacementKey,
 } from '../../shared/protocol/keys.ts';
 import type { HostRecord } from '../../shared/protocol/member.ts';
 import type { ScalerDecision } from '../../shared/protocol/scaling.ts';
@@ -18,6 +19,8 @@ export interface PlacementStatus {
   readonly version: number;
   /** Unix time in milliseconds; null where whoever published it did not say. */
   readonly publishedAtMs: number | null;
+  /** Unix time in milliseconds at which one was published that is to follow it, and that its hosts load; absent where none was. */
+  readonly wantedAtMs?: number;
 }
 
 /** The pools of one model, as Redis tells of them. */
@@ -52,10 +55,17 @@ async function readQueued(redis: Redis, model: string): Promise<number> {
 }
 
 async function readPlacement(redis: Redis, model: string): Promise<PlacementStatus | null> {
-  const [placement, publishedAtMs] = await redis.mget(placementKey(model), placementTimeKey(model));
+  const [[placement, publishedAtMs], wantedAtMs] = await Promise.all([
+    redis.mget(placementKey(model), placementTimeKey(model)),
+    redis.hget(wantedPlacementKey(model), 'at'),
+  ]);
   if (typeof placement !== 'string') return null;
   const { version } = JSON.parse(placement) as Placement;
-  return { version, publishedAtMs: typeof publishedAtMs === 'string' ? Number(publishedAtMs) : null };
+  return {
+    version,
+    publishedAtMs: typeof publishedAtMs === 'string' ? Number(publishedAtMs) : null,
+    ...(typeof wantedAtMs === 'string' && { wantedAtMs: Number(wantedAtMs) }),
+  };
 }
 
 async function readDecision(redis: Redis, model: string): Promise<ScalerDecision | null> {

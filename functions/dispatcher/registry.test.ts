@@ -32,6 +32,7 @@ describe('a model', () => {
       card: modelCard('m'),
       state: 'loading',
       missing: ['an expert instance that is ready (0 known)'],
+      slots: 8,
       isScaled: false,
     });
     await setHost('other', { ...host, host: 'other', attention: [], experts });

@@ -12,6 +12,8 @@ export interface ServedModel {
   readonly state: Exclude<ModelState, 'unknown'>;
   /** What a model that is loading still lacks, in words. */
   readonly missing: readonly string[];
+  /** KV slots of its attention instances that are ready. */
+  readonly slots: number;
   /** Whether a scaler looks after it, which starts what is missing once somebody asks for it. */
   readonly isScaled: boolean;
 }
@@ -67,9 +69,12 @@ export async function readCards(redis: Redis): Promise<readonly ModelCard[]> {
 }
 
 async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
-  const missing = missingParts(await readHosts(redis, card.id));
+  const hosts = await readHosts(redis, card.id);
+  const missing = missingParts(hosts);
+  const ready = hosts.flatMap((host) => host.attention).filter(({ state }) => state === 'ready');
+  const slots = ready.reduce((sum, instance) => sum + instance.slots, 0);
   const isScaled = (await asBrokerFault(redis.exists(scalingTargetKey(card.id)))) === 1;
-  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing, isScaled };
+  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing, slots, isScaled };
 }
 
 async function readModels(redis: Redis): Promise<readonly ServedModel[]> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { BATCH_PRIORITY } from '../../shared/admission/fair-priority.ts';
+import { hostKey } from '../../shared/protocol/keys.ts';
 import {
   type BatchBed,
   chatLine,
@@ -10,7 +11,7 @@ import {
   createBatchBed,
 } from '../../test/support/gateway/batch-bed.ts';
 import { MODEL, readJson } from '../../test/support/gateway/bed.ts';
-import { answer, type Script } from '../../test/support/gateway/scripted-pool.ts';
+import { answer, hostRecord, type Script } from '../../test/support/gateway/scripted-pool.ts';
 
 const DAY_S = 24 * 60 * 60;
 
@@ -98,8 +99,11 @@ describe('a batch', () => {
   });
 
   test('goes behind all interactive requests that wait', async () => {
-    // The pool takes 16 at a time; of the batch no more than 4 lines are with it.
+    // The pool takes 16 at a time, but tells of slots for all lines.
     const eager = await createBatchBed({ linesInFlight: 32 });
+    const { attention, ...host } = hostRecord(MODEL, 'host', 'ready');
+    const large = { ...host, attention: attention.map((instance) => ({ ...instance, slots: 64 })) };
+    await eager.redis.client.set(hostKey(MODEL, 'host'), JSON.stringify(large));
     const { promise, resolve } = Promise.withResolvers<void>();
     eager.pool.play(async (job, emit) => {
       await promise;

@@ -9,11 +9,12 @@ import { unavailable } from './failure.ts';
 import { PHASES } from './phase-times.ts';
 import type { SequenceTraces } from './sequence-traces.ts';
 import type { TraceMemory } from './trace-sampler.ts';
-import type {
-  AttentionCommand,
-  AttentionReport,
-  AttentionStatistics,
-  AttentionWorkerData,
+import {
+  type AttentionCommand,
+  type AttentionReport,
+  type AttentionStatistics,
+  type AttentionWorkerData,
+  placementVersionOf,
 } from './worker-protocol.ts';
 
 /** Writes events to the token streams; resolves when they are stored. */
@@ -78,7 +79,7 @@ export class AttentionInstance {
     this.id = data.id;
     this.slots = data.limits.slots;
     this.trace = data.trace;
-    this.placementVersion = data.experts.kind === 'remote' ? data.experts.placement.version : 0;
+    this.placementVersion = placementVersionOf(data.experts);
     this.#steps = new Int32Array(data.stepCounter);
     this.#sink = sink;
     this.#traces = traces;

@@ -1,9 +1,8 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { ModelConfig } from '../../shared/model/config.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { ExchangeError } from '../exchange/link.ts';
-import type { SwitchableExchange } from '../exchange/switchable-exchange.ts';
+import { SwitchableExchange } from '../exchange/switchable-exchange.ts';
 import { openModel } from '../runtime/open-model.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { Engine } from './engine.ts';
@@ -11,14 +10,16 @@ import { unavailable } from './failure.ts';
 import { ForwardPass } from './forward-pass.ts';
 import { Interruption, isBehind, lossOf } from './interruption.ts';
 import { openAttention } from './open-attention.ts';
-import { openExchange, openUnder } from './open-exchange.ts';
+import { exchangeOpener } from './open-exchange.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { SequenceFactory } from './sequence-factory.ts';
-import type {
-  AttentionCommand,
-  AttentionReport,
-  AttentionWorkerData,
-  EndedSequence,
+import {
+  type AttentionCommand,
+  type AttentionReport,
+  type AttentionWorkerData,
+  type EndedSequence,
+  type ExpertSource,
+  placementVersionOf,
 } from './worker-protocol.ts';
 
 /**
@@ -38,7 +39,7 @@ const interruption = new Interruption();
 interface Loaded {
   readonly engine: Engine;
   readonly exchange: SwitchableExchange;
-  readonly config: ModelConfig;
+  readonly open: (experts: ExpertSource) => Exchange;
 }
 
 function load(): Loaded {
@@ -47,7 +48,8 @@ function load(): Loaded {
   const tokenizer = loadTokenizer(data.model.folder, config.vocabularySize);
   const attention = openAttention(data, model);
   const { cache } = attention;
-  const exchange = openExchange(data, model);
+  const open = exchangeOpener(data, model);
+  const exchange = new SwitchableExchange(open(data.experts));
   model.close();
   const { prefixCacheBytes: maxBytes } = data.limits;
   // ONNX Runtime multiplies a single row in another order than several.
@@ -58,13 +60,13 @@ function load(): Loaded {
     ...(maxBytes > 0 && { prefixCache: new PrefixCache({ cache, maxBytes, exactSingleRows }) }),
     forwardPass: new ForwardPass(config, attention.model, cache, exchange),
     limits: data.limits,
-    survivesInterruptions: data.experts.kind === 'remote',
+    survivesInterruptions: data.experts.kind !== 'monolith',
     listener: {
       event: (requestId, event) => events.push([requestId, event]),
       ended: (requestId, choice, outcome) => ended.push({ requestId, choice, outcome }),
     },
   });
-  return { engine, exchange, config };
+  return { engine, exchange, open };
 }
 
 function report(engine: Engine, exchange: Exchange): void {
@@ -126,9 +128,9 @@ async function outlive({ engine, exchange }: Loaded, error: ExchangeError, versi
 }
 
 async function serve(loaded: Loaded): Promise<void> {
-  const { engine, exchange, config } = loaded;
+  const { engine, exchange, open } = loaded;
   const steps = new Int32Array(data.stepCounter);
-  let version = data.experts.kind === 'remote' ? data.experts.placement.version : 0;
+  let version = placementVersionOf(data.experts);
   for (;;) {
     for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
       if (command.kind === 'stop') {
@@ -139,7 +141,7 @@ async function serve(loaded: Loaded): Promise<void> {
       if (command.kind === 'submit') engine.submit(command.job, command.emitted);
       else if (command.kind === 'cancel') engine.cancel(command.requestId);
       else {
-        await exchange.switchTo(openUnder(data, config, command.experts));
+        await exchange.switchTo(open(command.experts));
         version = command.experts.placement.version;
         say({ kind: 'placed', version });
       }

@@ -129,11 +129,7 @@ export class Engine {
     this.#fillSlots();
   }
 
-  /**
-   * Computes one step of the batch. Does nothing when there is no work.
-   *
-   * @returns why the step came to nothing and is to be tried again, where sequences survive that
-   */
+  /** Computes one step of the batch, if there is work. @returns what interrupted it, where it is to be tried again */
   async step(): Promise<ExchangeError | undefined> {
     const { forwardPass, prefixCache, limits } = this.#parts;
     this.#fillSlots();
@@ -161,9 +157,9 @@ export class Engine {
     this.#pace.stepEnds(performance.now());
   }
 
-  /** Fails everything that has a slot, because steps have been interrupted for too long. */
-  giveUp(error: ExchangeError): void {
-    for (const sequence of this.#running) this.#fail(sequence, unavailable(error.message));
+  /** Fails everything that runs, because steps were interrupted for too long. */
+  giveUp({ message }: ExchangeError): void {
+    for (const sequence of this.#running) this.#fail(sequence, unavailable(message));
   }
 
   /** Fails everything that waits or runs, for instance because the host stops. */

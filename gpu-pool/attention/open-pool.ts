@@ -31,7 +31,7 @@ import type { AttentionWorkerData, ExpertSource } from './worker-protocol.ts';
 const SUMMED_AT_ONCE = 8;
 
 type LocalPool = Extract<ExpertSource, { kind: 'local' }>;
-export type RemotePool = Extract<ExpertSource, { kind: 'remote' }>;
+type RemotePool = Extract<ExpertSource, { kind: 'remote' }>;
 
 function commonOptions(data: AttentionWorkerData, pool: LocalPool | RemotePool, shape: LayerStepShape) {
   return {

@@ -87,6 +87,10 @@ export class Sequence implements StepSequence {
     return this.tokens.length - this.computed;
   }
 
+  get isDeferrable(): boolean {
+    return this.job.isDeferrable === true;
+  }
+
   /** 0 while decoding: then the only pending token is the last one sampled. */
   get pendingPromptTokens(): number {
     return this.completionTokens > 0 && this.pending === 1 ? 0 : this.pending;

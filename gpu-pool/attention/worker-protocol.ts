@@ -41,6 +41,13 @@ export type ExpertSource =
       readonly overdueAfterMs: number;
     };
 
+/** Version of the placement under which an instance begins; 0 where there is none. */
+export const placementVersionOf = (experts: ExpertSource): number =>
+  experts.kind === 'monolith' ? 0 : experts.placement.version;
+
+/** Experts of which a placement says where they are. */
+export type PlacedExperts = Exclude<ExpertSource, { kind: 'monolith' }>;
+
 /** One instance's place among those of its host that step together. */
 export interface RoundSource {
   readonly memory: SharedArrayBuffer;
@@ -96,7 +103,7 @@ export type AttentionCommand =
   | { readonly kind: 'submit'; readonly job: SequenceJob; readonly emitted: readonly number[] }
   | { readonly kind: 'cancel'; readonly requestId: string }
   /** Go on under another placement, from the next step on. */
-  | { readonly kind: 'place'; readonly experts: Extract<ExpertSource, { kind: 'remote' }> }
+  | { readonly kind: 'place'; readonly experts: PlacedExperts }
   | { readonly kind: 'stop' };
 
 /** The end of one sequence. */

@@ -1,12 +1,9 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep } from '../../shared/protocol/layer-step.ts';
-import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
-import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
-import type { Scheduler } from '../../shared/scheduler/scheduler.ts';
 import { AnswerWait, type AnswerWaitOptions } from './answer-wait.ts';
 import { Combiner, type KernelSum } from './combine.ts';
 import { GroupRunner, groupsOf, type PairsCompute } from './group-runner.ts';
@@ -22,6 +19,7 @@ import {
   StalePlacementError,
   StepTooLargeError,
 } from './link.ts';
+import { type ServedTable, ServedTables } from './served-tables.ts';
 
 export interface SharedMemoryLinkOptions extends AnswerWaitOptions {
   /** The first placement whose steps are taken, see `serve`. */
@@ -57,13 +55,6 @@ export type Gate = (
   gateWeights: Float32Array,
 ) => void;
 
-/** How steps of one placement version are scheduled. */
-interface Table {
-  readonly version: number;
-  readonly scheduler: Scheduler;
-  readonly indexes: readonly LayoutIndex[];
-}
-
 /**
  * Tier 1 of the exchange: the expert instances of the same process, over a lane. The sender schedules once for the host
  * and leaves the grouped rows in the lane; instances read and write in place, nothing is packed or copied.
@@ -74,10 +65,9 @@ export class SharedMemoryLink implements ExpertLink {
   readonly lane: Lane;
   readonly statistics = emptyStatistics();
   readonly #options: SharedMemoryLinkOptions;
-  /** One for each placement version that is served, the newest last; `MOST_SERVED_VERSIONS` of them. */
-  #tables: readonly Table[];
+  readonly #tables: ServedTables;
   /** That of the step in the lane. */
-  #table: Table;
+  #table: ServedTable;
   readonly #groups: RowGroups;
   readonly #combiner: Combiner;
   readonly #runner: GroupRunner | undefined;
@@ -90,8 +80,8 @@ export class SharedMemoryLink implements ExpertLink {
     this.host = options.host;
     this.lane = lane;
     this.#answers = new AnswerWait(options);
-    this.#table = this.#makeTable(placement);
-    this.#tables = [this.#table];
+    this.#tables = new ServedTables(lane.limits, placement);
+    this.#table = this.#tables.of(placement.version)!;
     this.#groups = new RowGroups(lane.limits, lane.groups);
     this.#combiner = new Combiner(lane.shape, options.kernelSum);
     const { maxRows, hiddenSize } = lane.shape;
@@ -108,20 +98,7 @@ export class SharedMemoryLink implements ExpertLink {
 
   /** Takes steps of these placements, whose experts the instances hold, and of no others. */
   serve(placements: readonly Placement[]): void {
-    this.#tables = placements
-      .toSorted((a, b) => a.version - b.version)
-      .map(
-        (placement) =>
-          this.#tables.find(({ version }) => version === placement.version) ?? this.#makeTable(placement),
-      );
-  }
-
-  #makeTable(placement: Placement): Table {
-    return {
-      version: placement.version,
-      scheduler: schedulerOf(placement, this.lane.limits),
-      indexes: placement.layers.map((layout) => indexLayout(layout, placement.experts)),
-    };
+    this.#tables.serve(placements);
   }
 
   async exchange(step: LayerStep, output: Float32Array): Promise<void> {
@@ -186,7 +163,10 @@ export class SharedMemoryLink implements ExpertLink {
     if (this.#answers.closed) throw new LinkClosedError(this.host);
     if (this.#busy) throw new LinkBusyError(this.host);
     if (step.rows > maxRows) throw new StepTooLargeError(this.host, step.rows, maxRows);
-    this.#choose(step.placementVersion);
+    const table = this.#tables.of(step.placementVersion);
+    if (table === undefined) {
+      throw new StalePlacementError(this.host, step.placementVersion, this.#tables.newestVersion);
+    }
     const { firstInstance, instances } = this.#options.memory;
     if (
       step.only !== ALL_INSTANCES &&
@@ -201,17 +181,10 @@ export class SharedMemoryLink implements ExpertLink {
         `Layer step without a routing: expert host ${this.host} does not gate; start it with --gate experts.`,
       );
     }
-    const { indexes } = this.#table;
-    if (indexes[step.layer] === undefined) {
-      throw new JanusError(`Layer step for layer ${step.layer}: the placement has ${indexes.length} layers.`);
+    const { length } = table.indexes;
+    if (!(step.layer < length)) {
+      throw new JanusError(`Layer step for layer ${step.layer}: the placement has ${length} layers.`);
     }
-  }
-
-  /** @throws StalePlacementError */
-  #choose(version: number): void {
-    if (this.#table.version === version && this.#tables.includes(this.#table)) return;
-    const table = this.#tables.find((held) => held.version === version);
-    if (table === undefined) throw new StalePlacementError(this.host, version, this.#tables.at(-1)!.version);
     this.#table = table;
   }
 

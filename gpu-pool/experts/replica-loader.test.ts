@@ -28,9 +28,12 @@ test('loads one expert at a time, with pauses while steps are computed', () => {
   expect(state.loaded).toEqual([1]);
   state.steps++;
   const pauseMs = run();
-  expect(pauseMs).toBe(9 * LOAD_MS);
+  expect(pauseMs).toBe(19 * LOAD_MS);
   expect(state.loaded).toEqual([1]);
-  state.nowMs += pauseMs;
+  state.nowMs += pauseMs - 1;
+  state.steps++;
+  expect(run()).toBe(1);
+  state.nowMs += 1;
   run();
   expect(state.loaded).toEqual([1, 2]);
   expect(run()).toBe(Number.POSITIVE_INFINITY);

@@ -10,7 +10,9 @@ export interface LoadOrder {
  * Part of its time that an instance spends on loading while it has layer steps to compute. One expert is loaded at a time, so a step
  * waits for one at most, and of many steps few wait.
  */
-const LOADING_SHARE = 0.1;
+const LOADING_SHARE = 0.05;
+/** An instance without layer steps for this long has time. */
+const IDLE_AFTER_MS = 100;
 
 /** Loads experts one by one between the layer steps of an instance. */
 export class ReplicaLoader {
@@ -19,7 +21,8 @@ export class ReplicaLoader {
   readonly #urgent: LoadOrder[] = [];
   readonly #orders: LoadOrder[] = [];
   #dueAtMs = 0;
-  #stepsBefore = 0;
+  #stepsSeen = 0;
+  #lastStepAtMs = 0;
 
   /**
    * @param load loads one expert; must not throw
@@ -39,13 +42,20 @@ export class ReplicaLoader {
   run(now: () => number): number {
     const isUrgent = this.#urgent.length > 0;
     if (!isUrgent && this.#orders.length === 0) return Number.POSITIVE_INFINITY;
-    const isIdle = this.#stepsServed() === this.#stepsBefore;
     const startedAtMs = now();
-    if (!isUrgent && !isIdle && startedAtMs < this.#dueAtMs) return this.#dueAtMs - startedAtMs;
+    const pauseMs = Math.min(this.#dueAtMs - startedAtMs, this.#idleInMs(startedAtMs));
+    if (!isUrgent && pauseMs > 0) return pauseMs;
     this.#load((this.#urgent.shift() ?? this.#orders.shift())!);
     const endedAtMs = now();
     this.#dueAtMs = endedAtMs + (endedAtMs - startedAtMs) * (1 / LOADING_SHARE - 1);
-    this.#stepsBefore = this.#stepsServed();
     return 0;
+  }
+
+  /** Time until the instance counts as idle, where no step comes. */
+  #idleInMs(nowMs: number): number {
+    const steps = this.#stepsServed();
+    if (steps !== this.#stepsSeen) this.#lastStepAtMs = nowMs;
+    this.#stepsSeen = steps;
+    return this.#lastStepAtMs + IDLE_AFTER_MS - nowMs;
   }
 }

@@ -6,7 +6,7 @@ import type { Tracer } from '../../shared/tracing/tracer.ts';
 import { AttentionInstance, type Interrupted } from '../attention/attention-instance.ts';
 import { SequenceTraces } from '../attention/sequence-traces.ts';
 import { allocateTraceMemory, DEFAULT_TRACE_SAMPLING } from '../attention/trace-sampler.ts';
-import type { AttentionLimits, ExpertSource } from '../attention/worker-protocol.ts';
+import type { AttentionLimits, ExpertSource, PlacedExperts } from '../attention/worker-protocol.ts';
 import type { ExchangeStatistics } from '../exchange/exchange.ts';
 import { sumRegimes } from '../exchange/switchable-exchange.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
@@ -102,7 +102,7 @@ export class AttentionPool {
   }
 
   /** Lets the instances go on under another placement, each after the step it is at. */
-  place(experts: (index: number) => Extract<ExpertSource, { kind: 'remote' }>): void {
+  place(experts: (index: number) => PlacedExperts): void {
     for (const [index, instance] of this.instances.entries()) instance.place(experts(index));
   }
 

@@ -30,7 +30,7 @@ export interface ExpertPoolOptions {
   readonly kernels: KernelPlan | null;
   /** Told of an instance whose thread has ended, and of an expert that could not be loaded. */
   readonly log: (message: string) => void;
-  /** Called when an instance has loaded an expert, or has ended. */
+  /** Called when all that was ordered is loaded, or when an instance has ended. */
   readonly changed?: () => void;
 }
 
@@ -167,7 +167,7 @@ export class ExpertPool {
       );
       this.#forget(replica);
     }
-    this.#options.changed?.();
+    if (this.#ordered.size === 0) this.#options.changed?.();
   }
 
   /** A replica that was ordered will not be held. */

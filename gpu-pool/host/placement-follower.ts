@@ -8,7 +8,7 @@ import type { Host } from './host.ts';
 import { readMembers } from './membership.ts';
 import { formPlacement, placementReady } from './placement-formation.ts';
 import { abandonHopeless, replaceLost, restoreReplicas } from './placement-repair.ts';
-import { readPlacement, readWanted } from './placement-store.ts';
+import { PlacementReader, readWanted } from './placement-store.ts';
 
 /**
  * Replicas are restored when a placement has been in force for this long: by then nobody counts as living who died before it.
@@ -24,6 +24,7 @@ const REPORT_LIMIT = 64;
 export class PlacementFollower {
   readonly #host: Host;
   readonly #place: (placement: Placement, members: readonly HostRecord[]) => void;
+  readonly #reader: PlacementReader;
   #placement: Placement;
   #placedAtMs = performance.now();
   #reports: LossReport[] = [];
@@ -39,6 +40,7 @@ export class PlacementFollower {
   ) {
     this.#host = host;
     this.#placement = first;
+    this.#reader = new PlacementReader(host.redis, host.options.model.name);
     this.#place = place;
   }
 
@@ -55,7 +57,7 @@ export class PlacementFollower {
     try {
       const [members, inForce, wanted] = await Promise.all([
         readMembers(redis, model),
-        readPlacement(redis, model),
+        this.#reader.read(),
         readWanted(redis, model),
       ]);
       if (inForce === null) return true;

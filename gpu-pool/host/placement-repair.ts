@@ -30,12 +30,22 @@ export async function replaceLost(
   lost: readonly number[],
   members: readonly HostRecord[],
 ): Promise<Placement | null> {
-  const { model, version } = inForce;
+  const next = await planWithoutLost(redis, inForce, lost, members);
+  return next && publishPlacement(redis, next, inForce.version);
+}
+
+/** The same without putting it in force. */
+export async function planWithoutLost(
+  redis: Redis,
+  placement: Placement,
+  lost: readonly number[],
+  members: readonly HostRecord[],
+): Promise<Placement | null> {
+  const { model, version } = placement;
   const next =
-    reducedPlacement(inForce, lost, version) ??
-    emergencyPlacement(inForce, lost, version, (instance) => roomOf(inForce, instance, members));
-  if (next === null) return null;
-  return publishPlacement(redis, { ...next, version: await takeVersion(redis, model) }, version);
+    reducedPlacement(placement, lost, version) ??
+    emergencyPlacement(placement, lost, version, (instance) => roomOf(placement, instance, members));
+  return next && { ...next, version: await takeVersion(redis, model) };
 }
 
 /** Longest wait for attention hosts to do without a host that leaves. */

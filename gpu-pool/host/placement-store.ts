@@ -110,12 +110,32 @@ const keysOf = (model: string): string[] => [
 ];
 
 /** The placement in force, or `null` when none was ever published. @throws JanusError when it is not valid */
-export async function readPlacement(redis: Redis, model: string): Promise<Placement | null> {
-  const stored = await redis.get(placementKey(model));
-  if (stored === null) return null;
-  const placement = JSON.parse(stored) as Placement;
-  checkPlacement(placement);
-  return placement;
+export function readPlacement(redis: Redis, model: string): Promise<Placement | null> {
+  return new PlacementReader(redis, model).read();
+}
+
+/** Reads the placement in force again and again, and looks into it only when it is another. */
+export class PlacementReader {
+  readonly #redis: Redis;
+  readonly #model: string;
+  #text: string | null = null;
+  #placement: Placement | null = null;
+
+  constructor(redis: Redis, model: string) {
+    this.#redis = redis;
+    this.#model = model;
+  }
+
+  /** As `readPlacement`. */
+  async read(): Promise<Placement | null> {
+    const text = await this.#redis.get(placementKey(this.#model));
+    if (text === this.#text) return this.#placement;
+    const placement = text === null ? null : (JSON.parse(text) as Placement);
+    if (placement !== null) checkPlacement(placement);
+    this.#text = text;
+    this.#placement = placement;
+    return placement;
+  }
 }
 
 /** The placement that is to follow the one in force; null where none is under way. @throws JanusError when it is not valid */

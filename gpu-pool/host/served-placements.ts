@@ -8,8 +8,9 @@ import type { ExpertPool } from './expert-pool.ts';
 export interface ServedPlacementsParts {
   readonly host: string;
   readonly pool: ExpertPool;
-  readonly links: readonly SharedMemoryLink[];
-  readonly server: StepServer;
+  /** Of layer steps that come from other hosts. */
+  readonly links: readonly Pick<SharedMemoryLink, 'serve'>[];
+  readonly server?: Pick<StepServer, 'serveVersions'>;
 }
 
 /** The placements in Redis, as an expert host sees them. */
@@ -82,7 +83,7 @@ export class ServedPlacements {
     const { pool, links, server } = this.#parts;
     pool.serveVersions(versions);
     for (const link of links) link.serve(this.#served);
-    server.serveVersions(versions);
+    server?.serveVersions(versions);
   }
 
   #drop(coming: readonly Placement[]): void {

@@ -4,6 +4,8 @@ import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { capacityOf, OVERDUE_AFTER_MS } from './host-options.ts';
 import { type KernelPlan, planHostKernels } from './kernel-plan.ts';
+import { OwnPlacement } from './own-placement.ts';
+import { PlacementBell } from './placement-bell.ts';
 import { publishPlacement, readPlacement, takeVersion } from './placement-store.ts';
 import { startAttentionPool } from './start-attention-pool.ts';
 
@@ -55,18 +57,29 @@ async function startPools(host: Host): Promise<void> {
     lanes: options.attentionInstances,
     placedInstances: placement.instances.length,
   });
-  const experts = await startExpertPool(host, placement, kernels);
+  const bell = PlacementBell.open(host.redis, model);
+  host.onClose(async () => bell.close());
+  const experts = await startExpertPool(host, placement, kernels, bell);
   await publishPlacement(host.redis, placement, from);
   const { shared } = experts;
-  const way = (lane: number) =>
-    ({ kind: 'local', placement, shared, lane, overdueAfterMs: OVERDUE_AFTER_MS }) as const;
-  await startAttentionPool(host, way, { kernels });
+  const way = (placed: Placement) => (lane: number) =>
+    ({ kind: 'local', placement: placed, shared, lane, overdueAfterMs: OVERDUE_AFTER_MS }) as const;
+  const own = new OwnPlacement(host, experts, placement, way);
+  host.onClose(own.follow(bell));
+  await startAttentionPool(host, way(placement), {
+    kernels,
+    onInterrupted: (interrupted) => {
+      own.report(interrupted);
+      bell.ring();
+    },
+  });
 }
 
 async function startExpertPool(
   host: Host,
   placement: Placement,
   kernels: KernelPlan | null,
+  bell: PlacementBell,
 ): Promise<ExpertPool> {
   const { options, config } = host;
   const shape = {
@@ -83,6 +96,7 @@ async function startExpertPool(
     placedInstances: placement.instances.length,
     kernels,
     log: host.log,
+    changed: () => bell.ring(),
   });
   return host.experts;
 }

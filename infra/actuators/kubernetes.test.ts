@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  ATTENTION,
+  ACCOUNT,
   EXPERTS,
   MANIFESTS,
   MODEL,

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { MODEL, useActuatorBed } from '../../test/support/kubernetes/actuator-bed.ts';
 import { raiseToLeast } from './raise-to-least.ts';
 

@@ -89,12 +89,11 @@ function sharingOf(
   hosts: readonly HostRecord[],
 ): Pick<Deployment, 'shared' | 'stepsApart'> {
   const helping = hosts.some(({ traffic }) => traffic.some(({ assistedGroups }) => assistedGroups > 0));
-  const attentionHosts = hosts.filter(({ attention }) => attention.length > 0);
-  const stepsApart = attentionHosts.every(
-    ({ attention, role }) => role === 'attention' && attention.length === 1,
-  );
+  // Only instances of one host whose experts are elsewhere send their rows together.
+  const stepsApart = !hosts.some(({ role, attention }) => role === 'attention' && attention.length > 1);
+  const expertsApart = hosts.every(({ role, experts }) => role !== 'both' && experts.length <= 1);
   return {
-    ...(processors !== null && { shared: { count: processors, helping } }),
+    ...(processors !== null && { shared: { count: processors, helping, expertsApart } }),
     ...(stepsApart && { stepsApart }),
   };
 }
@@ -109,7 +108,15 @@ async function ownTrace(redis: Redis, model: string): Promise<ActivationTrace> {
   );
 }
 
-async function measureLoad(options: ProfileOptions, shape: LoadShape): Promise<LoadMeasurement | null> {
+/**
+ * Measures one load; null where too little happened to tell.
+ *
+ * @throws JanusError when a sequence fails
+ */
+export async function measureLoad(
+  options: ProfileOptions,
+  shape: LoadShape,
+): Promise<LoadMeasurement | null> {
   const { dispatcher, card, placement } = options;
   const load = new SteadyLoad({
     ...shape,

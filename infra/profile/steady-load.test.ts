@@ -39,13 +39,14 @@ it('keeps so many sequences under way, with the same prompt per client and other
 });
 
 it('says when a sequence fails, and hangs up at the end', async () => {
-  pool.play(async ({ choice }, emit) => {
-    await emit({
-      kind: 'failed',
-      choice,
-      error: { type: 'server_error', code: 'unavailable', message: 'out of order', status: 503 } as never,
-    });
-  });
+  const error = {
+    status: 503,
+    type: 'server_error',
+    code: 'unavailable',
+    param: null,
+    message: 'out of order',
+  };
+  pool.play(({ choice }, emit) => emit({ kind: 'failed', choice, error }));
   const failing = start();
   await expect(failing.settle(10_000)).rejects.toThrow(/profiling load failed: out of order/);
   await failing.stop();

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JanusError } from '../errors/janus-error.ts';
-import { type DecodeTurn, planStep, type StepLimits, type StepSequence } from './plan-step.ts';
+import {
+  type DecodeTurn,
+  MOST_DEFERRABLE_PROMPT_ROWS,
+  MOST_DEFERRED_STEPS,
+  planStep,
+  type StepLimits,
+  type StepSequence,
+} from './plan-step.ts';
 
 const sequencesWith = (pending: readonly number[]): StepSequence[] =>
   pending.map((pendingPromptTokens, arrival) => ({ arrival, pendingPromptTokens }));
@@ -16,6 +23,46 @@ const pendingList = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 
 const limits = fc.record({
   tokenBudget: fc.integer({ min: 1, max: 40 }),
   prefillBudget: fc.integer({ min: 1, max: 40 }),
+});
+
+/** Sequences by the number of their pending prompt tokens; with a star they are deferrable. */
+function planStarred(sequences: readonly string[], turn: DecodeTurn = { nextArrival: 0 }): number[] {
+  const rows = new Int32Array(sequences.length).fill(99);
+  const parsed = sequences.map((text, arrival) => ({
+    arrival,
+    pendingPromptTokens: Number.parseInt(text, 10),
+    isDeferrable: text.endsWith('*'),
+  }));
+  planStep(parsed, { tokenBudget: 64, prefillBudget: 8 }, turn, rows);
+  return [...rows];
+}
+
+describe('deferrable sequences', () => {
+  test('get nothing while somebody waits for a first token, whose prompt is then computed as fast as alone', () => {
+    expect(planStarred(['0*', '20*', '40', '0*'])).toEqual([0, 0, 40, 0]);
+    expect(planStarred(['0*', '40', '0'])).toEqual([0, 8, 1]);
+  });
+
+  test('go on beside sequences that only decode', () => {
+    expect(planStarred(['0*', '20*', '0'])).toEqual([1, 8, 1]);
+  });
+
+  test('have no more than a small part of their prompts computed at once, also alone: somebody may come', () => {
+    expect(planStarred(['40*', '40*'])).toEqual([8, 0]);
+    const rows = new Int32Array(1);
+    const long = [{ arrival: 0, pendingPromptTokens: 400, isDeferrable: true }];
+    planStep(long, { tokenBudget: 512, prefillBudget: 256 }, { nextArrival: 0 }, rows);
+    expect([...rows]).toEqual([MOST_DEFERRABLE_PROMPT_ROWS]);
+  });
+
+  test('get a step now and then under any load', () => {
+    const turn = { nextArrival: 0 };
+    const steps = Array.from({ length: 3 * (MOST_DEFERRED_STEPS + 1) }, () =>
+      planStarred(['0*', '40'], turn),
+    );
+    const served = steps.flatMap(([deferrable], index) => (deferrable === 1 ? [index] : []));
+    expect(served).toEqual([1, 2, 3].map((turns) => turns * (MOST_DEFERRED_STEPS + 1) - 1));
+  });
 });
 
 describe('one step', () => {

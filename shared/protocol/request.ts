@@ -113,6 +113,8 @@ export interface SequenceJob {
    * any more; absent where the client set none.
    */
   readonly deadlineAtMs?: number;
+  /** True where nobody waits for the answer, as for a line of a batch: others go before it at every step. */
+  readonly isDeferrable?: boolean;
   /** W3C `traceparent` of the request's span; absent where the request is not traced. */
   readonly trace?: string;
   /** Channel on which the host is to tell of new entries in the token stream; absent where nobody listens. */

@@ -67,7 +67,7 @@ export function reasonToAbandon(
 /** The oldest version that layer steps may still be sent under: the one in force, or an older one of a living attention host. */
 export function oldestInUse(inForce: number, members: readonly HostRecord[]): number {
   const used = members
-    .filter((member) => member.role === 'attention')
+    .filter((member) => member.role !== 'experts')
     .map((member) => member.placement?.version ?? inForce);
   return Math.min(inForce, ...used);
 }

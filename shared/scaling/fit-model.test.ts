@@ -38,6 +38,10 @@ describe('fitModel', () => {
   test.each([
     ['with a processor for each instance', {}],
     ['on one shared processor', { shared: { count: 1, helping: false } }],
+    [
+      'where expert instances are hosts of their own',
+      { shared: { count: 2, helping: false, expertsApart: true } },
+    ],
     ['where threads help each other', { shared: { count: 2, helping: true } }],
   ])('finds the costs again %s', (_, sharing) => {
     const { model, quality } = fitModel(measurements({ ...TRUE, ...sharing }), { ...DEPLOYMENT, ...sharing });

@@ -1,5 +1,6 @@
 import { type FitQuality, fitNonNegative, type Measurement, qualityOf } from './least-squares.ts';
 import {
+  messagesPerStep,
   type Operation,
   type PerformanceModel,
   predictTpot,
@@ -88,7 +89,10 @@ export function fitModel(loads: readonly LoadMeasurement[], deployment: Deployme
   };
   const link = fitNonNegative(
     partsOf(
-      (load) => [1, rowsTogether(withoutLink, load.attention, load.batch)],
+      (load) => {
+        const messages = messagesPerStep(withoutLink, load.experts);
+        return [messages, messages * rowsTogether(withoutLink, load.attention, load.batch)];
+      },
       (load) => {
         const { expertsMs, linkMs } = predictTpot(withoutLink, load);
         return load.exchangeMs - (expertsMs + linkMs) / deployment.layers;

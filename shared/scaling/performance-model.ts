@@ -36,6 +36,11 @@ export interface SharedProcessors {
   readonly count: number;
   /** Threads of the one host compute each other's experts, so that none waits for another while there is work. */
   readonly helping: boolean;
+  /**
+   * Each expert instance is a host of its own. A message to each of them, which elsewhere is under way beside the others, is work
+   * more for the same processors here.
+   */
+  readonly expertsApart?: boolean;
 }
 
 /**
@@ -102,6 +107,10 @@ export function barrierFactor(instances: number, variation: number): number {
 export const rowsTogether = ({ stepsApart }: PerformanceModel, attention: number, batch: number): number =>
   stepsApart ? batch / attention : batch;
 
+/** Messages of a layer step that follow each other. */
+export const messagesPerStep = ({ shared }: PerformanceModel, experts: number): number =>
+  shared?.expertsApart ? experts : 1;
+
 /**
  * Predicts the time per output token (TPOT) of a deployment.
  *
@@ -117,7 +126,7 @@ export function predictTpot(model: PerformanceModel, operation: Operation): Tpot
     (attention.fixedMs ?? 0) + attention.perRowMs * rows + attention.perContextTokenMs * rows * context,
   );
   const together = rowsTogether(model, operation.attention, batch);
-  const sent = link.fixedMs + link.perRowMs * together;
+  const sent = messagesPerStep(model, operation.experts) * (link.fixedMs + link.perRowMs * together);
   const stepMs = step.fixedMs + step.perRowMs * rows;
   const { expertsMs: computed, workMs } = expertTimes(model, operation, together);
   const processors = model.shared?.count ?? Number.POSITIVE_INFINITY;

@@ -24,6 +24,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   gateway: () => import('./gateway/gateway.ts'),
   growth: () => import('./growth/growth.ts'),
   memory: () => import('./memory/memory.ts'),
+  model: () => import('./model-fit/model-fit.ts'),
   overhead: () => import('./overhead.ts'),
   peer: () => import('./peer/peer.ts'),
   placement: () => import('./placement.ts'),
@@ -31,6 +32,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   profile: () => import('./profile/profile.ts'),
   quality: () => import('./quality.ts'),
   regimes: () => import('./ablation/regimes.ts'),
+  replay: () => import('./replay/replay.ts'),
   scheduler: () => import('./scheduler.ts'),
   split: () => import('./split/split.ts'),
 };

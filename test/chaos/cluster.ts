@@ -8,7 +8,10 @@ const HOSTS: Readonly<Record<HostRole, readonly string[]>> = {
 };
 const READY = /^ready: /m;
 
-/** The shipped model on two hosts of either role, and a gateway, each a process. */
+/**
+ * The shipped model on one attention host, which has both cores to share with nobody of its kind, on two expert hosts, and a
+ * gateway, each a process.
+ */
 export interface Cluster {
   /** The gateway's address without a slash at its end. */
   readonly address: string;
@@ -35,7 +38,7 @@ export function useClusters() {
     const gateway = startGateway([redisUrl, filesFolder, `${linesInFlight}`]);
     const hosts = {
       experts: [startHost('experts'), startHost('experts')],
-      attention: [startHost('attention'), startHost('attention')],
+      attention: [startHost('attention')],
     };
     const [, address] = await gateway.waitFor(/^ready: (http\S+)\/v1/m);
     await Promise.all(hosts.attention.map((host) => host.waitFor(READY)));

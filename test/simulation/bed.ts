@@ -30,13 +30,16 @@ export class Bed {
   readonly server: SimulatedServer;
   readonly checks: Checks;
   readonly parts: Parts;
+  /** Keys that Redis never loses. */
+  readonly survives: (key: string) => boolean;
 
-  constructor(shared: Pick<Bed, 'world' | 'network' | 'server' | 'checks' | 'parts'>) {
+  constructor(shared: Pick<Bed, 'world' | 'network' | 'server' | 'checks' | 'parts' | 'survives'>) {
     this.world = shared.world;
     this.network = shared.network;
     this.server = shared.server;
     this.checks = shared.checks;
     this.parts = shared.parts;
+    this.survives = shared.survives;
   }
 
   /** Starts a process: `run` is its main program. */

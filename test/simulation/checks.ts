@@ -1,6 +1,6 @@
 import { DispatchError } from '../../functions/dispatcher/errors.ts';
 import type { AnswerEvent } from '../../functions/gateway/generation/journal.ts';
-import { placementKey, scalerDecisionsKey } from '../../shared/protocol/keys.ts';
+import { placementKey, scalerDecisionsKey, wantedPlacementKey } from '../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { RequestFailure } from '../../shared/protocol/token-event.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
@@ -40,6 +40,18 @@ interface Request {
   end: 'finished' | 'failed' | 'dropped' | null;
 }
 
+/** What took place in a run. */
+export interface Seen {
+  /** Placements that came in force, and of these those that had been wanted. */
+  readonly placements: number;
+  readonly flips: number;
+  /** Rounds of scalers, and changes of what they want. */
+  readonly rounds: number;
+  readonly sizes: number;
+  /** Jobs that another host had begun. */
+  readonly takeovers: number;
+}
+
 /** Watches a run and notes what must not happen. */
 export class Checks {
   readonly violations: Violation[] = [];
@@ -52,8 +64,10 @@ export class Checks {
   readonly #assignments = new Map<string, string>();
   readonly #versionOf = new Map<string, number>();
   readonly #scaling: ScalingChecks;
+  takeovers = 0;
+  #placements = 0;
+  #flips = 0;
   #inForce = 0;
-  inForceSinceMs = 0;
 
   constructor(world: World, server: SimulatedServer) {
     this.#world = world;
@@ -68,8 +82,9 @@ export class Checks {
     return this.violations.length > 0;
   }
 
-  get areRequestsOver(): boolean {
-    return [...this.requests.values()].every(({ end }) => end !== null);
+  get seen(): Seen {
+    const { rounds, sizes } = this.#scaling;
+    return { placements: this.#placements, flips: this.#flips, rounds, sizes, takeovers: this.takeovers };
   }
 
   fail(rule: Rule, detail: string): void {
@@ -180,7 +195,9 @@ export class Checks {
     this.#isSame('Redis', placement);
     if (placement.version <= this.#inForce)
       this.#wentBack(`in force, from ${this.#inForce} to ${placement.version}`);
+    this.#placements += 1;
+    const wanted = this.#server.store.read('hash', wantedPlacementKey(MODEL), this.#world.nowMs);
+    if (wanted?.get('version') === String(placement.version)) this.#flips += 1;
     this.#inForce = placement.version;
-    this.inForceSinceMs = this.#world.nowMs;
   }
 }

@@ -1,67 +1,77 @@
 import { placementKey, wantedPlacementKey } from '../../shared/protocol/keys.ts';
-import { isEmptied } from '../../shared/replacement/transition.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { Cluster } from './actors/cluster.ts';
 import type { Bed } from './bed.ts';
+import type { Rule } from './checks.ts';
 import { MODEL } from './simulated-model.ts';
 
-/** A placement is wanted for no longer than this where nothing goes wrong. */
-const TRANSITION_LIMIT_MS = 8_000;
 /** Keys of the pools, of the scaler, and of the queue. */
 const FIXED_KEYS = 24;
-/** Of every request: its token stream. */
-const KEYS_PER_REQUEST = 1;
 const MOST_IN_FLIGHT = 200;
 
-/** What must be so when everything has been in order for a while. */
-export function checkEnd(bed: Bed, cluster: Cluster): void {
-  const { checks, network, server } = bed;
-  for (const [id, { end, tokens }] of checks.requests) {
-    if (end !== null) continue;
-    checks.fail(
-      'every request ends in time, answered or with a declared reason',
-      `${id} has not, at ${tokens} tokens`,
-    );
-  }
-  const keys = FIXED_KEYS + cluster.started + KEYS_PER_REQUEST * checks.requests.size;
-  checks.bounded('keys in Redis', server.store.size, keys);
-  checks.bounded('messages in flight', network.mostInFlight, MOST_IN_FLIGHT);
-  checkPlacements(bed, cluster);
+/** What is not in order. */
+export interface Disorder {
+  readonly rule: Rule;
+  readonly detail: string;
 }
 
-function checkPlacements({ server, world, checks }: Bed, cluster: Cluster): void {
+/** What is not, or not yet, in order, when nothing goes wrong any more. */
+export function findDisorder(bed: Bed, cluster: Cluster): Disorder | null {
+  for (const [id, { end, tokens }] of bed.checks.requests) {
+    if (end !== null) continue;
+    const rule = 'every request ends in time, answered or with a declared reason';
+    return { rule, detail: `${id} has not, at ${tokens} tokens` };
+  }
+  const { server, world } = bed;
   const stored = server.store.read('string', placementKey(MODEL), world.nowMs);
   if (stored === undefined) {
-    return checks.fail('every expert has a living replica, or is being repaired', 'no placement is in force');
+    return {
+      rule: 'every expert has a living replica, or is being repaired',
+      detail: 'no placement is in force',
+    };
   }
   const inForce = JSON.parse(stored.text) as Placement;
-  checkReplicas(inForce, cluster, (detail) =>
-    checks.fail('every expert has a living replica, or is being repaired', detail),
-  );
-  const rule = 'a placement that is wanted comes in force or is given up';
-  const wanted = server.store.read('hash', wantedPlacementKey(MODEL), world.nowMs);
-  const ageMs = wanted === undefined ? 0 : world.nowMs - Number(wanted.get('at'));
-  if (ageMs > TRANSITION_LIMIT_MS)
-    checks.fail(rule, `version ${wanted!.get('version')} is wanted since ${ageMs} ms`);
-  for (const { process, placementVersion } of cluster.attention) {
-    if (placementVersion === undefined || placementVersion === inForce.version) continue;
-    const isNew = world.nowMs - checks.inForceSinceMs < TRANSITION_LIMIT_MS;
-    if (!isNew)
-      checks.fail(rule, `${process.name} is under ${placementVersion}, not under ${inForce.version}`);
-  }
+  return findMissing(inForce, cluster) ?? findUnfinished(bed, inForce, cluster);
 }
 
-function checkReplicas(inForce: Placement, cluster: Cluster, fail: (detail: string) => void): void {
-  const held = new Map(
-    cluster.experts.map((host) => [host.process.name, host.process.isAlive ? host.pool?.held : undefined]),
-  );
+/** What must not grow, looked at when a run is over. */
+export function checkBounds({ checks, network, server }: Bed, cluster: Cluster): void {
+  // Of every request its token stream, of every host its record.
+  const keys = FIXED_KEYS + cluster.started + checks.requests.size;
+  checks.bounded('keys in Redis', server.store.size, keys);
+  checks.bounded('messages in flight', network.mostInFlight, MOST_IN_FLIGHT);
+}
+
+/** A replica in force that no living host holds. */
+function findMissing(inForce: Placement, cluster: Cluster): Disorder | null {
+  const living = cluster.experts.filter(({ process }) => process.isAlive);
+  const held = new Map(living.map(({ process, pool }) => [process.name, pool?.held]));
   for (const [layer, { slots }] of inForce.layers.entries()) {
     for (const { id, host } of inForce.instances) {
-      if (isEmptied(inForce, id)) continue;
-      for (const expert of slots[id]!) {
-        if (held.get(host)?.has({ layer, instance: id, expert })) continue;
-        fail(`${host} does not hold expert ${expert} of layer ${layer} under version ${inForce.version}`);
-      }
+      const missing = slots[id]!.find((expert) => !held.get(host)?.has({ layer, instance: id, expert }));
+      if (missing === undefined) continue;
+      const detail = `${host} does not hold expert ${missing} of layer ${layer} under version ${inForce.version}`;
+      return { rule: 'every expert has a living replica, or is being repaired', detail };
     }
   }
+  return null;
+}
+
+/** A change of placements that has not come to its end. */
+function findUnfinished({ server, world }: Bed, inForce: Placement, cluster: Cluster): Disorder | null {
+  const rule = 'a placement that is wanted comes in force or is given up';
+  const wanted = server.store.read('hash', wantedPlacementKey(MODEL), world.nowMs);
+  if (wanted !== undefined) {
+    const sinceMs = Math.round(world.nowMs - Number(wanted.get('at')));
+    return { rule, detail: `version ${wanted.get('version')} is wanted since ${sinceMs} ms` };
+  }
+  const behind = cluster.attention.find(
+    ({ placementVersion }) => placementVersion !== undefined && placementVersion !== inForce.version,
+  );
+  if (behind === undefined) return null;
+  const { process, placementVersion } = behind;
+  return {
+    rule,
+    detail: `${process.name} is under version ${placementVersion}, not under ${inForce.version}`,
+  };
 }

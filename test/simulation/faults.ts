@@ -8,6 +8,8 @@ export const FIRST_FAULT_MS = 3_000;
 export const LAST_FAULT_MS = 15_000;
 const FEWEST_FAULTS = 3;
 const MOST_FAULTS = 9;
+/** Share of the placements that are computed from traffic. */
+const BY_TRACE = 0.25;
 
 const KINDS = [
   'expert host dies',
@@ -61,7 +63,8 @@ export function strike(bed: Bed, cluster: Cluster, kind: FaultKind): void {
     }
     case 'gateway dies':
       victim(cluster.gateways)?.kill();
-      return cluster.startGateway();
+      cluster.startGateway('node');
+      return;
     case 'hosts do not reach each other': {
       const [one, other] = [victim(cluster.attention), victim(cluster.experts)];
       if (one === undefined || other === undefined) return;
@@ -73,11 +76,12 @@ export function strike(bed: Bed, cluster: Cluster, kind: FaultKind): void {
       return;
     case 'connections to Redis break': {
       const hosts = [...cluster.attention, ...cluster.experts, ...cluster.gateways];
-      return server.reset(world.chance(0.5) ? null : world.pick(hosts).process);
+      server.reset(world.chance(0.5) ? null : world.pick(hosts).process);
+      return;
     }
     case 'Redis restarts':
     case 'Redis loses its last second':
-      server.crash(kind === 'Redis loses its last second');
+      server.crash(kind === 'Redis loses its last second', bed.survives);
       if (server.hasLost) bed.checks.lostWrites();
       world.at(untilMs(50, 1_500), world.outside, () => server.restart());
       return;
@@ -94,7 +98,8 @@ export function strike(bed: Bed, cluster: Cluster, kind: FaultKind): void {
       return;
     }
     case 'placement changes':
-      return publishAnother(bed, world.chance(0.25));
+      publishAnother(bed, world.chance(BY_TRACE));
+      return;
   }
 }
 

@@ -20,6 +20,8 @@ const areEqual = (one: PoolSizes, other: PoolSizes): boolean =>
 export class ScalingChecks {
   readonly #server: SimulatedServer;
   readonly #fail: (detail: string) => void;
+  rounds = 0;
+  sizes = 0;
   #before: Round | null = null;
   #changedAtMs = 0;
 
@@ -31,15 +33,20 @@ export class ScalingChecks {
   /** The server lost what it wrote last: history goes on from what is left. */
   lost(nowMs: number): void {
     this.#before = this.#read(nowMs);
+    this.#changedAtMs = this.#before?.record.state.changedAtMs ?? 0;
   }
 
   /** To be called when a decision is kept, which is the last thing that a round writes. */
   check(nowMs: number): void {
     const round = this.#read(nowMs);
-    if (round === null) return this.#fail('a decision is kept, but neither a record nor wanted sizes');
+    if (round === null) {
+      this.#fail('a decision is kept, but neither a record nor wanted sizes');
+      return;
+    }
     const { record, wanted, decisions } = round;
     const before = this.#before;
     this.#before = round;
+    this.rounds += 1;
     if (record.version !== (before?.record.version ?? 0) + 1) {
       this.#fail(`round ${record.version} follows round ${before?.record.version ?? 0}`);
     }
@@ -52,6 +59,7 @@ export class ScalingChecks {
   }
 
   #checkChange(before: WantedSizes, wanted: WantedSizes, { ready }: ScalerDecision, nowMs: number): void {
+    this.sizes += 1;
     const sinceMs = nowMs - this.#changedAtMs;
     this.#changedAtMs = nowMs;
     if (wanted.version !== before.version + 1) {

@@ -64,7 +64,7 @@ export function simulatedJob(
   requestId: string,
   seed: number,
   maxTokens: number,
-  doorbell: string,
+  doorbell: string | undefined,
 ): SequenceJob {
   return {
     requestId,
@@ -88,6 +88,6 @@ export function simulatedJob(
     },
     maxTokens,
     acceptedAtMs: 0,
-    doorbell,
+    ...(doorbell !== undefined && { doorbell }),
   };
 }

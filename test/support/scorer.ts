@@ -1,6 +1,6 @@
 import type { KvCache } from '../../gpu-pool/attention/kv-cache.ts';
 import { openAttention } from '../../gpu-pool/attention/open-attention.ts';
-import { openExchange } from '../../gpu-pool/attention/open-exchange.ts';
+import { exchangeOpener } from '../../gpu-pool/attention/open-exchange.ts';
 import { allocateTraceMemory } from '../../gpu-pool/attention/trace-sampler.ts';
 import type { AttentionWorkerData } from '../../gpu-pool/attention/worker-protocol.ts';
 import type { Exchange } from '../../gpu-pool/exchange/exchange.ts';
@@ -67,7 +67,7 @@ export class Scorer {
       ...(plan && { kernels: plan.attention(0) }),
     };
     const { model: attention, cache } = openAttention(data, model);
-    const exchange = openExchange(data, model);
+    const exchange = exchangeOpener(data, model)(data.experts);
     model.close();
     return new Scorer(config, attention, cache, exchange);
   }

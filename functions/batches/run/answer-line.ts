@@ -6,7 +6,7 @@ import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
 import type { Clock } from '../../clock.ts';
 import type { Dispatcher } from '../../dispatcher/dispatcher.ts';
 import { BATCH_PRIORITY } from '../../dispatcher/queue.ts';
-import type { Registry } from '../../dispatcher/registry.ts';
+import type { Registry, ServedModel } from '../../dispatcher/registry.ts';
 import { estimateTokens } from '../../gateway/access/estimate-tokens.ts';
 import { modelNotFound, poolFailure, toRequestError } from '../../gateway/errors.ts';
 import { sequenceJobs } from '../../gateway/generation/jobs.ts';
@@ -19,6 +19,7 @@ import type { BatchLine } from '../input/parse-line.ts';
 import { type BatchLimits, COMPLETION_WINDOW_S } from '../limits.ts';
 import type { Claim } from './claims.ts';
 import type { LineBudget } from './line-budget.ts';
+import type { LinePlaces } from './line-places.ts';
 import { BROKER_RETRY_MS, isBrokerFault } from './persist.ts';
 import { answered, refused } from './result-lines.ts';
 import type { LineResult } from './result-log.ts';
@@ -31,6 +32,7 @@ const MODEL_POLL_MS = 2_000;
 const MS_PER_S = 1_000;
 
 export interface LineDependencies {
+  readonly places: LinePlaces;
   readonly dispatcher: Dispatcher;
   readonly registry: Registry;
   readonly clock: Clock;
@@ -71,11 +73,11 @@ function seedsOf({ batch, line }: LineRun): () => number {
 }
 
 /** Waits for a model that is loading or restarting. @throws {RequestError} 404 where there is none of that name */
-async function readyCard(registry: Registry, name: string, signal: AbortSignal): Promise<ModelCard> {
+async function readyModel(registry: Registry, name: string, signal: AbortSignal): Promise<ServedModel> {
   for (;;) {
     const model = await registry.find(name);
     if (model === undefined) throw modelNotFound(name);
-    if (model.state === 'ready') return model.card;
+    if (model.state === 'ready') return model;
     await sleep(MODEL_POLL_MS, undefined, { signal });
   }
 }
@@ -120,14 +122,31 @@ interface Answer {
 
 /** One attempt. */
 async function attempt(dependencies: LineDependencies, run: LineRun, requestId: string): Promise<Answer> {
-  const { dispatcher, registry, clock, report } = dependencies;
+  const { registry, places } = dependencies;
+  const { signal, line } = run;
+  const { card, slots } = await readyModel(registry, line.model, signal);
+  checkTokenIds(line.request, card);
+  const leave = await places.take(line.model, slots, signal);
+  try {
+    return await answer(dependencies, run, requestId, card);
+  } finally {
+    leave();
+  }
+}
+
+async function answer(
+  dependencies: LineDependencies,
+  run: LineRun,
+  requestId: string,
+  card: ModelCard,
+): Promise<Answer> {
+  const { dispatcher, clock, report } = dependencies;
   const { batch, signal, budget } = run;
   const { request, model } = run.line;
-  const card = await readyCard(registry, model, signal);
-  checkTokenIds(request, card);
 
   const acceptedAtMs = clock.nowMs();
-  const jobs = sequenceJobs(request, { requestId, model, acceptedAtMs, drawSeed: seedsOf(run) });
+  const identity = { requestId, model, acceptedAtMs, isDeferrable: true, drawSeed: seedsOf(run) };
+  const jobs = sequenceJobs(request, identity);
   const journal = createJournalReader(jobs.length, request.choicesPerPrompt);
   const format = createFormat(ENDPOINT_KINDS[batch.endpoint].answers, {
     requestId,

@@ -2,7 +2,14 @@ import type { SequenceJob } from '../../../shared/protocol/request.ts';
 import type { GenerationRequest } from '../schema/request.ts';
 
 /** What the jobs of one request have in common. */
-type CommonField = 'requestId' | 'model' | 'acceptedAtMs' | 'deadlineAtMs' | 'trace' | 'doorbell';
+type CommonField =
+  | 'requestId'
+  | 'model'
+  | 'acceptedAtMs'
+  | 'deadlineAtMs'
+  | 'isDeferrable'
+  | 'trace'
+  | 'doorbell';
 
 export interface JobIdentity extends Pick<SequenceJob, CommonField> {
   /** Draws the seed of a sequence whose client gave none. */

@@ -41,6 +41,12 @@ export function balancedness(pool: PoolStatus): number | null {
   return Math.min(1, activated / steps / experts.length / aMax);
 }
 
+/** Seconds for which hosts have been loading the placement that is to follow; 0 where none is, null where there is no placement. */
+export function rePlacementAge({ placement }: PoolStatus, nowMs: number): number | null {
+  if (placement === null) return null;
+  return Math.max(0, nowMs - (placement.wantedAtMs ?? nowMs)) / MS_PER_S;
+}
+
 /** Seconds since the placement in force was published; null where that is not known. */
 export function placementAge({ placement }: PoolStatus, nowMs: number): number | null {
   const publishedAtMs = placement?.publishedAtMs ?? null;

@@ -59,7 +59,7 @@ const expertHost = (): HostRecord => {
 const pool: PoolStatus = {
   model: 'm',
   hosts: [attentionHost('a', 100, 3), attentionHost('b', 300, 5), expertHost()],
-  placement: { version: 7, publishedAtMs: NOW_MS - 2_500 },
+  placement: { version: 7, publishedAtMs: NOW_MS - 2_500, wantedAtMs: NOW_MS - 1_500 },
   queued: 4,
 };
 
@@ -95,6 +95,7 @@ describe('what the pools tell', () => {
       'janus:exchange_bytes_total{model_name="m",host="b",kind="socket",peer="e"} 300000',
       'janus:placement_version{model_name="m"} 7',
       'janus:seconds_since_placement{model_name="m"} 2.5',
+      'janus:seconds_in_re_placement{model_name="m"} 1.5',
     ]);
   });
 

@@ -1,7 +1,14 @@
 import type { HostRecord, InstanceState, TrafficRecord } from '../../../shared/protocol/member.ts';
 import type { PoolStatus } from '../../dispatcher/pool-reader.ts';
 import type { Label, MetricFamily, Sample } from './exposition.ts';
-import { balancedness, placementAge, runningSequences, slotUsage, waitingSequences } from './pool-figures.ts';
+import {
+  balancedness,
+  placementAge,
+  rePlacementAge,
+  runningSequences,
+  slotUsage,
+  waitingSequences,
+} from './pool-figures.ts';
 
 const STATES: readonly InstanceState[] = ['starting', 'loading', 'ready', 'draining', 'gone'];
 const US_PER_S = 1_000_000;
@@ -199,6 +206,12 @@ export function poolFamilies(pools: readonly PoolStatus[], nowMs: number): Metri
       'seconds_since_placement',
       'Seconds since the placement in force was published.',
       perModel(pools, (pool) => placementAge(pool, nowMs)),
+    ),
+    family(
+      'gauge',
+      'seconds_in_re_placement',
+      'Seconds for which hosts have been loading the next placement; it has stalled when they are more than 120.',
+      perModel(pools, (pool) => rePlacementAge(pool, nowMs)),
     ),
     instancesFamily(pools),
     ...scalerFamilies(pools),

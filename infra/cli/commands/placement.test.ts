@@ -104,16 +104,6 @@ describe('janus placement', () => {
     expect(await readPlacement(redis, MODEL)).toEqual(placement);
   });
 
-  it('says that a host with both pools keeps its placement', async () => {
-    await storeTrace(redis, MODEL, 'a-0', skewedTrace());
-    const both: Partial<HostRecord> = { host: 'host-1', role: 'both', attention: [], experts: [] };
-    await redis.set(hostKey(MODEL, 'host-1'), JSON.stringify(both));
-    const { status, stderr } = await run('apply');
-    expect(status).toBe(1);
-    expect(stderr).toMatch(/Host host-1 holds attention and experts in one process/);
-    expect(await readPlacement(redis, MODEL)).toEqual(inForce);
-  });
-
   it('leaves the version as it is where the bound lets nothing move', async () => {
     await storeTrace(redis, MODEL, 'a-0', skewedTrace());
     const applied = await run('apply', '--max-move-bytes', '0', '--json');
@@ -124,19 +114,19 @@ describe('janus placement', () => {
   it('tells whoever comes second that another placement is in force, also one of the same number', async () => {
     const options = { expertBytes: 1, capacity: undefined, maxMoveBytes: undefined };
     const [first, second] = [1, 2].map((seed) => planPlacement(inForce, skewedTrace(), { ...options, seed }));
-    const applied = putInForce(redis, first!, []);
+    const applied = putInForce(redis, first!);
     await loadWanted();
     expect(await applied).toEqual(first!.placement);
-    await expect(putInForce(redis, second!, [])).rejects.toThrow(/placement version 4 .* since .* version 3/);
+    await expect(putInForce(redis, second!)).rejects.toThrow(/placement version 4 .* since .* version 3/);
     expect(await readPlacement(redis, MODEL)).toEqual(first!.placement);
   });
 
   it('gives up what hosts do not load in time, and leaves the placement in force', async () => {
     const options = { expertBytes: 1, capacity: undefined, maxMoveBytes: undefined, seed: 1 };
     const planned = planPlacement(inForce, skewedTrace(), options);
-    const underWay = putInForce(redis, planned, [], 300);
+    const underWay = putInForce(redis, planned, 300);
     await expect.poll(() => readWanted(redis, MODEL)).not.toBeNull();
-    await expect(putInForce(redis, planned, [])).rejects.toThrow(/is on its way already/);
+    await expect(putInForce(redis, planned)).rejects.toThrow(/is on its way already/);
     await expect(underWay).rejects.toThrow(/not loaded by all of its hosts within 0.3 s/);
     expect(await readPlacement(redis, MODEL)).toEqual(inForce);
     expect(await readWanted(redis, MODEL)).toBeNull();

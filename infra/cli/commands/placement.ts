@@ -106,9 +106,7 @@ async function apply(flags: PlanFlags): Promise<void> {
   await withRedis(flags, async (redis) => {
     const planned = await makePlan(redis, flags);
     const applied = planned.moves.length > 0;
-    const placement = applied
-      ? await putInForce(redis, planned, await readMembers(redis, planned.model))
-      : planned.placement;
+    const placement = applied ? await putInForce(redis, planned) : planned.placement;
     if (flags.json) return console.log(JSON.stringify({ ...planned, placement, applied }));
     console.log(formatPlan(planned));
     if (applied) console.log(`version ${placement.version} is in force: all of its hosts hold it`);

@@ -9,8 +9,7 @@ import {
   wantPlacement,
 } from '../../../gpu-pool/host/placement-store.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
-import type { HostRecord } from '../../../shared/protocol/member.ts';
-import { servingHosts, WANTED_LIMIT_MS } from '../../../shared/replacement/transition.ts';
+import { WANTED_LIMIT_MS } from '../../../shared/replacement/transition.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import type { PlacementPlan } from './plan-placement.ts';
 
@@ -21,16 +20,13 @@ const POLL_MS = 100;
  *
  * @param limitMs bound on that wait, after which it is given up
  * @returns the placement as it is in force
- * @throws JanusError when another placement was put in force or is under way since the plan was made, when it is given up, or
- *   when its hosts do not change over while they serve
+ * @throws JanusError when another placement was put in force or is under way since the plan was made, or when it is given up
  */
 export async function putInForce(
   redis: Redis,
   { placement: planned, from }: PlacementPlan,
-  members: readonly HostRecord[],
   limitMs: number = WANTED_LIMIT_MS,
 ): Promise<Placement> {
-  checkFollowers(planned, members);
   const { model } = planned;
   const placement = { ...planned, version: await takeVersion(redis, model) };
   const { version } = placement;
@@ -50,17 +46,6 @@ export async function putInForce(
   throw new JanusError(
     `Placement version ${version} was not loaded by all of its hosts within ${limitMs / 1_000} s, and is given up. Their logs say ` +
       'why; --max-move-bytes makes the change smaller.',
-  );
-}
-
-/** Hosts that hold attention and experts keep the placement that they started with. */
-function checkFollowers(placement: Placement, members: readonly HostRecord[]): void {
-  const hosts = servingHosts(placement);
-  const fixed = members.filter(({ host, role }) => role === 'both' && hosts.includes(host));
-  if (fixed.length === 0) return;
-  throw new JanusError(
-    `Host ${fixed.map(({ host }) => host).join(', ')} holds attention and experts in one process and keeps the placement that it ` +
-      'started with. Placements change while they serve where `janus host --role experts` and `--role attention` are apart.',
   );
 }
 

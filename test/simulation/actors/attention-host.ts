@@ -178,6 +178,7 @@ export class SimulatedAttentionHost {
     // Its own attempt at the job goes on, though it has lost its lock; nothing is known of two in one host.
     if (taken === null || this.#held.has(taken.id)) return;
     const { job, attempt } = taken;
+    if (attempt > 1) this.#bed.checks.takeovers += 1;
     this.#held.set(taken.id, taken);
     this.#writer.doorbells.enter(job);
     const emitted = attempt > 1 ? await this.#writer.emittedTokens(job.requestId, job.choice) : [];

@@ -6,7 +6,7 @@ import { LARGEST_SKEW_MS } from '../scaling-target.ts';
 import { MODEL } from '../simulated-model.ts';
 import { SimulatedAttentionHost } from './attention-host.ts';
 import { SimulatedExpertHost } from './expert-host.ts';
-import { SimulatedGateway } from './gateway.ts';
+import { type GatewayKind, SimulatedGateway } from './gateway.ts';
 import { startSimulatedScaler } from './scaler.ts';
 
 const INITIAL: PoolSizes = { attention: 2, experts: 3 };
@@ -27,7 +27,7 @@ export class Cluster {
     this.#bed = bed;
     for (let i = 0; i < INITIAL.experts; i += 1) this.#startExperts();
     for (let i = 0; i < INITIAL.attention; i += 1) this.#startAttention();
-    for (let i = 0; i < 2; i += 1) this.startGateway();
+    for (const kind of ['node', 'worker'] as const) this.startGateway(kind);
     for (const name of ['scaler-1', 'scaler-2']) startSimulatedScaler(bed, name, this.skewMs());
     bed.start('actuator', 0, (process) => this.#actuate(bed.connect(process, 'host').redis));
   }
@@ -47,8 +47,8 @@ export class Cluster {
     return this.#bed.world.between(-LARGEST_SKEW_MS, LARGEST_SKEW_MS);
   }
 
-  startGateway(): void {
-    this.gateways.push(new SimulatedGateway(this.#bed, this.#name('gateway'), this.skewMs()));
+  startGateway(kind: GatewayKind): void {
+    this.gateways.push(new SimulatedGateway(this.#bed, this.#name('gateway'), this.skewMs(), kind));
   }
 
   /** Host processes follow the wanted sizes, one step at a time; those that died are replaced. */

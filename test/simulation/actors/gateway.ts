@@ -1,10 +1,9 @@
+import type { Redis } from 'ioredis';
 import { createDoorbellStreams } from '../../../functions/dispatcher/doorbell-streams.ts';
 import { readEvents } from '../../../functions/dispatcher/read-events.ts';
-import type { TokenStreams } from '../../../functions/dispatcher/token-streams.ts';
-import { doorbellChannel } from '../../../shared/protocol/keys.ts';
+import { createBlockingStreams, type TokenStreams } from '../../../functions/dispatcher/token-streams.ts';
 import type { Bed } from '../bed.ts';
 import { sleep } from '../bed.ts';
-import type { SimulatedClient } from '../redis/client.ts';
 import { simulatedJob } from '../simulated-model.ts';
 import type { SimulatedProcess } from '../world.ts';
 import { addJob } from './queue.ts';
@@ -12,17 +11,20 @@ import { addJob } from './queue.ts';
 const TIMEOUTS = { queueWaitMs: 20_000, silenceMs: 14_000, overallMs: 30_000 };
 const RETRY_MS = 100;
 
+/** On Node a gateway is told what hosts write; on Cloudflare Workers it waits in Redis. */
+export type GatewayKind = 'node' | 'worker';
+
 /** A gateway: puts requests into the queue and reads their answers, as `followRequest` does. */
 export class SimulatedGateway {
   readonly process: SimulatedProcess;
   readonly #bed: Bed;
   readonly #underWay = new Set<string>();
-  #redis: SimulatedClient | undefined;
+  #redis: Redis | undefined;
   #streams: TokenStreams | undefined;
 
-  constructor(bed: Bed, name: string, skewMs: number) {
+  constructor(bed: Bed, name: string, skewMs: number, kind: GatewayKind) {
     this.#bed = bed;
-    this.process = bed.start(name, skewMs, (process) => this.#open(process));
+    this.process = bed.start(name, skewMs, (process) => this.#open(process, kind));
   }
 
   get isReady(): boolean {
@@ -31,7 +33,7 @@ export class SimulatedGateway {
 
   /** Sends a client's request on its way. */
   ask(requestId: string, seed: number, maxTokens: number): void {
-    const job = simulatedJob(requestId, seed, maxTokens, doorbellChannel(this.process.name));
+    const job = simulatedJob(requestId, seed, maxTokens, this.#streams!.doorbell);
     this.#bed.checks.asked(job);
     this.#underWay.add(requestId);
     this.#bed.world.after(0, this.process, () =>
@@ -48,12 +50,16 @@ export class SimulatedGateway {
     for (const requestId of this.#underWay) this.#bed.checks.dropped(requestId);
   }
 
-  async #open(process: SimulatedProcess): Promise<void> {
-    const redis = this.#bed.connect(process, 'function');
+  async #open(process: SimulatedProcess, kind: GatewayKind): Promise<void> {
+    const { redis } = this.#bed.connect(process, 'function');
     this.#redis = redis;
+    if (kind === 'worker') {
+      this.#streams = createBlockingStreams({ run: (ask) => ask(redis), close: () => {} });
+      return;
+    }
     while (this.#streams === undefined) {
       // While Redis is away, a gateway does not start.
-      this.#streams = await createDoorbellStreams(redis.redis, process.name).catch(() => undefined);
+      this.#streams = await createDoorbellStreams(redis, process.name).catch(() => undefined);
       await sleep(RETRY_MS);
     }
   }
@@ -62,7 +68,7 @@ export class SimulatedGateway {
     const { checks, parts } = this.#bed;
     const journal = parts.createJournal();
     const dependencies = {
-      redis: this.#redis!.redis,
+      redis: this.#redis!,
       streams: this.#streams!,
       clock: { nowMs: () => Date.now() },
     };

@@ -1,4 +1,5 @@
 import { QueueKeys } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { DispatchError } from '../../../functions/dispatcher/errors.ts';
 import { QUEUE_PREFIX, requestQueueName } from '../../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../../shared/protocol/request.ts';
@@ -23,7 +24,7 @@ export interface TakenJob {
 }
 
 /** @throws {DispatchError} `broker` */
-export async function addJob(client: SimulatedClient, id: string, data: string): Promise<void> {
+export async function addJob(client: Pick<Redis, 'call'>, id: string, data: string): Promise<void> {
   await client.call('QUEUE.ADD', jobs, waiting, id, data).catch((cause: unknown) => {
     throw new DispatchError('broker', 'Redis refused a command', { cause });
   });

@@ -111,7 +111,6 @@ const lists: Readonly<Record<string, Command>> = {
     const list = store.write('list', key!, nowMs);
     list.splice(0, list.length, ...range(list, from!, to!));
     if (list.length === 0) store.remove(key!, nowMs);
-    store.onWrite(key!);
     return OK;
   },
   LRANGE: ({ store, nowMs }, [key, from, to]) => range(store.read('list', key!, nowMs) ?? [], from!, to!),

@@ -8,6 +8,8 @@ const SYNC_INTERVAL_MS = 1_000;
 /** How long bytes take between a process and the server. */
 const LEAST_LATENCY_MS = 0.2;
 const MOST_LATENCY_MS = 2;
+/** How often a command that waits for entries looks for them. */
+const BLOCKED_LOOK_MS = 50;
 /** Keeps bytes of one connection apart, so that they arrive in order. */
 const GAP_MS = 0.001;
 
@@ -80,11 +82,7 @@ export class SimulatedServer {
     const atMs = Math.max(connection.toServerAtMs + GAP_MS, world.nowMs + this.#latencyMs(connection));
     connection.toServerAtMs = atMs;
     // What was sent before a client ended still arrives.
-    world.at(atMs, world.outside, () => {
-      if (!this.isUp || !this.#connections.has(connection)) return;
-      const reply = this.execute(name, args, connection);
-      this.#deliver(connection, () => take(reply));
-    });
+    world.at(atMs, world.outside, () => this.#run(connection, name, args, take, atMs + blockMs(name, args)));
   }
 
   /** Runs a command at once. */
@@ -122,18 +120,33 @@ export class SimulatedServer {
     }
   }
 
-  /** Takes the server away; with `loses`, also what it wrote since it last made sure of it. */
-  crash(loses: boolean): void {
+  /** Takes the server away; with `loses`, also what it wrote since it last made sure of it, but for what survives. */
+  crash(loses: boolean, survives: (key: string) => boolean = () => false): void {
     this.isUp = false;
     this.reset(null);
     if (!loses) return;
     this.#sync();
-    const lost = this.store.loseUnsynced();
-    this.hasLost ||= lost.length > 0;
+    const hasLost = this.store.loseUnsynced(survives);
+    this.hasLost ||= hasLost;
   }
 
   restart(): void {
     this.isUp = true;
+  }
+
+  /** Runs a command that has arrived; one that waits for entries goes on until there are any, or time is up. */
+  #run(
+    connection: Connection,
+    name: string,
+    args: readonly string[],
+    take: (reply: Reply | RedisError) => void,
+    untilMs: number,
+  ): void {
+    const world = this.#world;
+    if (!this.isUp || !this.#connections.has(connection)) return;
+    const reply = this.execute(name, args, connection);
+    if (reply !== null || world.nowMs >= untilMs) this.#deliver(connection, () => take(reply));
+    else world.after(BLOCKED_LOOK_MS, world.outside, () => this.#run(connection, name, args, take, untilMs));
   }
 
   readonly #publish = (channel: string, message: string): number => {
@@ -171,4 +184,10 @@ export class SimulatedServer {
     this.#syncedAtMs = this.#world.nowMs;
     this.store.makeDurable();
   }
+}
+
+/** How long a command waits for what it reads. */
+function blockMs(name: string, args: readonly string[]): number {
+  const at = name === 'XREAD' ? args.indexOf('BLOCK') : -1;
+  return at < 0 ? 0 : Number(args[at + 1]);
 }

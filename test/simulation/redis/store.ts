@@ -84,15 +84,20 @@ export class RedisStore {
     this.#durable.clear();
   }
 
-  /** Takes back what was written since. @returns keys that changed back */
-  loseUnsynced(): string[] {
-    const lost = [...this.#durable.keys()];
-    for (const [key, entry] of this.#durable) {
+  /**
+   * Takes back what was written since.
+   *
+   * @param survives tells of keys that are kept all the same
+   * @returns whether anything was lost
+   */
+  loseUnsynced(survives: (key: string) => boolean): boolean {
+    const lost = [...this.#durable].filter(([key]) => !survives(key));
+    for (const [key, entry] of lost) {
       if (entry === undefined) this.#entries.delete(key);
       else this.#entries.set(key, entry);
     }
     this.#durable.clear();
-    return lost;
+    return lost.length > 0;
   }
 
   #living(kind: Kind, key: string, nowMs: number): Entry | undefined {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from './redis-server.ts';
 
-/** A Redis server that keeps all it was told, each command on its own. */
+/** A Redis server whose data survive its process. */
 export interface PersistentRedis {
   readonly url: string;
   /** Kills the server. */
@@ -16,7 +16,10 @@ export interface PersistentRedis {
   readonly stop: () => Promise<void>;
 }
 
-export async function startPersistentRedis(): Promise<PersistentRedis> {
+/** @param fsync when it waits for the disk, which matters where power fails: what a process wrote outlives it in any case */
+export async function startPersistentRedis(
+  fsync: 'always' | 'everysec' = 'always',
+): Promise<PersistentRedis> {
   const folder = await mkdtemp(join(tmpdir(), 'janus-aof-'));
   const port = await freePort();
   const url = `redis://127.0.0.1:${port}`;
@@ -26,7 +29,7 @@ export async function startPersistentRedis(): Promise<PersistentRedis> {
     dir: folder,
     save: '',
     appendonly: 'yes',
-    appendfsync: 'always',
+    appendfsync: fsync,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
   let server: ChildProcess | undefined;

@@ -12,7 +12,7 @@ import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { type KubernetesApi, startKubernetesApi } from './api-server.ts';
 
 export const MODEL = 'Org/Model-7B';
-export const ATTENTION = 'janus-org-model-7b-attention';
+const ATTENTION = 'janus-org-model-7b-attention';
 export const EXPERTS = 'janus-org-model-7b-experts';
 export const ACCOUNT = { namespace: 'serving', name: 'janus-scaler' };
 
