@@ -9,6 +9,7 @@ import { readMembers } from './membership.ts';
 import { formPlacement, placementReady } from './placement-formation.ts';
 import { abandonHopeless, replaceLost, restoreReplicas } from './placement-repair.ts';
 import { PlacementReader, readWanted } from './placement-store.ts';
+import { RecentMembers } from './recent-members.ts';
 
 /**
  * Replicas are restored when a placement has been in force for this long: by then nobody counts as living who died before it.
@@ -25,6 +26,7 @@ export class PlacementFollower {
   readonly #host: Host;
   readonly #place: (placement: Placement, members: readonly HostRecord[]) => void;
   readonly #reader: PlacementReader;
+  readonly #recent = new RecentMembers();
   #placement: Placement;
   #placedAtMs = performance.now();
   #reports: LossReport[] = [];
@@ -55,12 +57,13 @@ export class PlacementFollower {
     const { redis, options, log } = this.#host;
     const model = options.model.name;
     try {
-      const [members, inForce, wanted] = await Promise.all([
+      const [living, inForce, wanted] = await Promise.all([
         readMembers(redis, model),
         this.#reader.read(),
         readWanted(redis, model),
       ]);
       if (inForce === null) return true;
+      const members = this.#recent.with(living, performance.now());
       const usable = await this.#withoutLost(inForce, members);
       if (usable === null) return await this.#waitForHosts(inForce, members);
       this.#hopelessSinceMs = undefined;

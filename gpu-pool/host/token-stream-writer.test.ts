@@ -64,3 +64,19 @@ test('tells once per step and gateway what it wrote, behind the entries, of requ
   writer.doorbells.leave(jobs[1]!);
   expect(writer.doorbells.messages([['a', '{}']])).toEqual([]);
 });
+
+test('goes on behind what was written once and without a hole', async () => {
+  const writer = new TokenStreamWriter(redis);
+  const at = (position: number, id: number): TokenEvent => ({
+    kind: 'token',
+    choice: 0,
+    position,
+    id,
+    text: 'x',
+  });
+  const other: TokenEvent = { kind: 'token', choice: 1, position: 0, id: 9, text: 'y' };
+  const events = [at(0, 5), other, at(1, 6), at(1, 6), at(0, 5), at(2, 7), at(4, 8)];
+  await writer.write(events.map((event) => ['holed', event]));
+  expect(await writer.emittedTokens('holed', 0)).toEqual([5, 6, 7]);
+  expect(await writer.emittedTokens('holed', 1)).toEqual([9]);
+});

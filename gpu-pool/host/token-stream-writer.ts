@@ -39,9 +39,13 @@ export class TokenStreamWriter {
   /** Answer tokens of one choice that earlier attempts at its job already sent: the journal that a new attempt resumes. */
   async emittedTokens(requestId: string, choice: number): Promise<number[]> {
     const entries = await this.#redis.xrange(tokenStreamKey(requestId), '-', '+');
-    return entries
-      .map(([, fields]) => JSON.parse(fields[1]!) as TokenEvent)
-      .filter((event) => event.kind === 'token' && event.choice === choice)
-      .map((event) => (event as Extract<TokenEvent, { kind: 'token' }>).id);
+    const ids: number[] = [];
+    for (const [, fields] of entries) {
+      const event = JSON.parse(fields[1]!) as TokenEvent;
+      // A token may be told twice, and a server that lost entries leaves a hole: what is behind it is computed again.
+      if (event.kind === 'token' && event.choice === choice && event.position === ids.length)
+        ids.push(event.id);
+    }
+    return ids;
   }
 }

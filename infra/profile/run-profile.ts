@@ -21,6 +21,8 @@ const SETTLE_LIMIT_MS = 8_000;
 /** Times that each load is measured, for a heartbeat each; the median counts, so that a busy neighbour does not. */
 const SPANS = 3;
 const LEAST_LOADS = 4;
+/** Hosts that have just started compute at half their speed until their code is compiled. */
+const WARM_UP_MS = 6_000;
 const MOST_BATCH = 256;
 const SEED = 1;
 
@@ -55,9 +57,11 @@ export async function measureProfile(options: ProfileOptions): Promise<MeasuredP
   const slots = attentionHosts
     .flatMap(({ attention }) => attention)
     .reduce((sum, instance) => sum + instance.slots, 0);
+  const shapes = profileLoads(slots, card.contextLength);
+  await warmUp(options, shapes[0]!);
   const loads: LoadMeasurement[] = [];
   const untilMs = performance.now() + LOADS_LIMIT_MS;
-  for (const shape of profileLoads(slots, card.contextLength)) {
+  for (const shape of shapes) {
     if (performance.now() > untilMs) break;
     const measured = await measureLoad(options, shape);
     if (measured === null) continue;
@@ -108,6 +112,22 @@ async function ownTrace(redis: Redis, model: string): Promise<ActivationTrace> {
   );
 }
 
+function startLoad({ dispatcher, card }: ProfileOptions, shape: LoadShape): SteadyLoad {
+  const seed = SEED + shape.sequences * shape.promptTokens;
+  return new SteadyLoad({ ...shape, dispatcher, model: card.id, vocabularySize: card.vocabularySize, seed });
+}
+
+/** Keeps a load running for a while without measuring it. @throws JanusError when a sequence fails */
+export async function warmUp(options: ProfileOptions, shape: LoadShape): Promise<void> {
+  const load = startLoad(options, shape);
+  try {
+    await sleep(WARM_UP_MS);
+    load.check();
+  } finally {
+    await load.stop();
+  }
+}
+
 /**
  * Measures one load; null where too little happened to tell.
  *
@@ -117,14 +137,8 @@ export async function measureLoad(
   options: ProfileOptions,
   shape: LoadShape,
 ): Promise<LoadMeasurement | null> {
-  const { dispatcher, card, placement } = options;
-  const load = new SteadyLoad({
-    ...shape,
-    dispatcher,
-    model: card.id,
-    vocabularySize: card.vocabularySize,
-    seed: SEED + shape.sequences * shape.promptTokens,
-  });
+  const { placement } = options;
+  const load = startLoad(options, shape);
   try {
     await load.settle(SETTLE_LIMIT_MS);
     const measured: LoadMeasurement[] = [];

@@ -65,3 +65,21 @@ it('hosts do not outlive a supervisor that was killed', async () => {
   };
   await expect.poll(isRunning, { timeout: START_LIMIT_MS }).toBe(false);
 }, 60_000);
+
+it('a supervisor refuses flags of hosts that it gives itself', async () => {
+  const args = [
+    'supervise',
+    '--first',
+    '1A1E',
+    '--most',
+    '1A1E',
+    '--redis',
+    redis.url,
+    '--',
+    '--role',
+    'both',
+  ];
+  const { status, stderr } = await janus(args).ended;
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/--role stands behind --.*leave it out/);
+});

@@ -1,5 +1,8 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
 import { readMembers } from '../../gpu-pool/host/membership.ts';
 import { readPlacement, takeVersion, wantPlacement } from '../../gpu-pool/host/placement-store.ts';
 import { servingHosts } from '../../shared/replacement/transition.ts';
@@ -53,6 +56,13 @@ afterAll(async () => {
 
 const inForce = async (): Promise<Placement> => (await readPlacement(client.redis, DICTIONARY_MODEL))!;
 
+/** What a host leaves that could not close. */
+function removeSocketOf(host: HostProcess): void {
+  const [, id] = /ready: host (\S+)/.exec(host.output())!;
+  const left = readdirSync(tmpdir()).filter((name) => name.startsWith(`janus-${id}-`));
+  for (const name of left) rmSync(join(tmpdir(), name));
+}
+
 function tellOutputOnFailure(): void {
   onTestFailed(() => console.error(processes.map((host) => host.output()).join('\n—\n')));
 }
@@ -89,6 +99,7 @@ it('an expert host dies under streams, which go on with the same tokens after a 
   const before = await inForce();
   load.forgetGaps();
   process.kill(processes[0]!.pid, 'SIGKILL');
+  onTestFinished(() => removeSocketOf(processes[0]!));
   await expect
     .poll(async () => servingHosts(await inForce()).length, { timeout: FLIP_LIMIT_MS, interval: 20 })
     .toBe(servingHosts(before).length - 1);

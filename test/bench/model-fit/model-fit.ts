@@ -1,4 +1,4 @@
-import { measureLoad, measureProfile } from '../../../infra/profile/run-profile.ts';
+import { measureLoad, measureProfile, warmUp } from '../../../infra/profile/run-profile.ts';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
 import type { PerformanceProfile } from '../../../shared/protocol/scaling.ts';
 import { lookUpAMax } from '../../../shared/scaling/a-max-table.ts';
@@ -11,6 +11,8 @@ import { drawCases, type FitCase, KINDS, type Kind } from './layouts.ts';
 const FULL_PER_KIND = 10;
 const QUICK_PER_KIND = 2;
 const SEED = 5;
+/** What runs beside the benchmark is looked for so long before each case. */
+const PAUSE_MS = 500;
 /** Layout on which the costs are measured. */
 const PROFILED = { attention: 1, experts: 1 };
 /** An error that still leads to the right size. */
@@ -37,6 +39,7 @@ export async function run({ quick }: { quick: boolean }): Promise<Record<string,
     const profile = await profileKind(kind);
     profileErrors[kind] = profile.quality.tpot!.meanRelativeError;
     for (const each of drawn.filter((other) => other.kind === kind)) {
+      await watch.pause(PAUSE_MS);
       const measured = await measureCase(each, profile);
       if (measured === null) continue;
       cases.push(measured);
@@ -67,7 +70,9 @@ async function measureCase(
 ): Promise<MeasuredCase | null> {
   const { kind, attention, experts, sequences, promptTokens, answerTokens } = drawn;
   await using parts = new AsyncDisposableStack();
-  const measured = await measureLoad(await startBed(kind, { attention, experts }, parts), drawn);
+  const bed = await startBed(kind, { attention, experts }, parts);
+  await warmUp(bed, drawn);
+  const measured = await measureLoad(bed, drawn);
   if (measured === null) return null;
   const context = promptTokens + answerTokens / 2;
   const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, sequences));

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import type { HostRecord } from '../../shared/protocol/member.ts';
+import { RecentMembers } from './recent-members.ts';
+
+const record = (host: string) => ({ host }) as HostRecord;
+const hosts = (records: readonly HostRecord[]) => records.map(({ host }) => host);
+
+test('a host counts as there for a heartbeat after it was missed first, however long nobody looked', () => {
+  const recent = new RecentMembers();
+  expect(hosts(recent.with([record('a'), record('b')], 0))).toEqual(['a', 'b']);
+  expect(hosts(recent.with([record('a')], 60_000))).toEqual(['a', 'b']);
+  expect(hosts(recent.with([record('a')], 61_400))).toEqual(['a', 'b']);
+  expect(hosts(recent.with([record('a')], 61_500))).toEqual(['a']);
+  expect(hosts(recent.with([record('a')], 61_600))).toEqual(['a']);
+  // One that came back in time begins anew.
+  recent.with([record('b')], 61_700);
+  recent.with([], 61_800);
+  recent.with([record('b')], 62_000);
+  expect(hosts(recent.with([], 63_250))).toEqual(['b']);
+});
