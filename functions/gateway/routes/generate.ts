@@ -1,6 +1,8 @@
 import type { Context } from 'hono';
 import { requestDoorbellChannel } from '../../../shared/protocol/keys.ts';
+import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { SequenceJob } from '../../../shared/protocol/request.ts';
+import type { InteractivePlace } from '../../dispatcher/queue.ts';
 import { chargeRequest } from '../access/charge.ts';
 import { estimatePromptTokens, estimateTokens } from '../access/estimate-tokens.ts';
 import { readJson } from '../body.ts';
@@ -15,7 +17,8 @@ import { REQUEST_TIMEOUT_HEADER, requestTimeoutMs } from '../request-timeout.ts'
 import type { AnswerKind } from '../responses/create-format.ts';
 import type { AnswerHead } from '../responses/format.ts';
 import { LAST_EVENT_ID, parseMessageId } from '../resumption/message-id.ts';
-import { toolsFor } from '../resumption/resumable-answer.ts';
+import { type ResumableAnswer, toolsFor } from '../resumption/resumable-answer.ts';
+import type { Resumptions } from '../resumption/resumptions.ts';
 import { checkPromptSize } from '../schema/prompt-size.ts';
 import type { GenerationRequest } from '../schema/request.ts';
 import { checkTokenIds } from '../schema/token-ids.ts';
@@ -57,9 +60,43 @@ const headOf = (
   logprobs: sampling.topLogprobs !== null,
 });
 
+/** A request that has a slot, and is to be queued. */
+interface Entering {
+  readonly request: GenerationRequest;
+  readonly card: ModelCard;
+  readonly place: InteractivePlace;
+  readonly sequences: number;
+  readonly timeoutMs: number | null;
+  readonly answer: ResumableAnswer;
+  /** Null where the client does not want to come back to its answer. */
+  readonly resumable: Resumptions | null;
+  readonly report: (error: unknown) => void;
+}
+
+/**
+ * Asks when a request would begin, charges it, and keeps what it takes to come back to it.
+ *
+ * @throws {RequestError} 429 or 503 where it is not let in; nothing is charged or kept then
+ */
+async function enter(
+  c: Context<GatewayEnvironment>,
+  { dispatcher, limits, access }: GatewayDependencies,
+  { request, card, place, sequences, timeoutMs, answer, resumable, report }: Entering,
+) {
+  const promptTokens = estimatePromptTokens(request.prompts[0]!);
+  const question = { model: card.id, place, promptTokens, sequences, timeoutMs };
+  const expected = await expectFirstToken(dispatcher, limits.firstTokenMs, question);
+  const settle = await chargeRequest(c, access.limiter, c.get('accessKey'), estimateTokens(request, card));
+  const hold = await resumable?.keep(answer).catch(async (error: unknown) => {
+    await settle(0).catch(report);
+    throw error;
+  });
+  return { settle, hold, predicted: expected && { predictedMs: expected.firstTokenMs } };
+}
+
 /** Handler of one kind of completion, at an address with or without a `:model`. */
 export function generate(dependencies: GatewayDependencies, kind: CompletionKind) {
-  const { registry, dispatcher, limits, clock, ids, admission, access, resumptions } = dependencies;
+  const { registry, dispatcher, limits, clock, ids, admission, resumptions } = dependencies;
 
   return async (c: Context<GatewayEnvironment>): Promise<Response> => {
     const sent = await readJson(c, limits.bodyBytes);
@@ -96,18 +133,8 @@ export function generate(dependencies: GatewayDependencies, kind: CompletionKind
     const { journal, format } = toolsFor(answer);
 
     const slot = admission.enter(c.req.raw.signal, limits.overallMs, timeoutMs);
-    const admit = async () => {
-      const promptTokens = estimatePromptTokens(request.prompts[0]!);
-      const question = { model: name, place, promptTokens, sequences: jobs.length, timeoutMs };
-      const expected = await expectFirstToken(dispatcher, limits.firstTokenMs, question);
-      const settle = await chargeRequest(c, access.limiter, key, estimateTokens(request, card));
-      const hold = await resumable?.keep(answer).catch(async (error: unknown) => {
-        await settle(0).catch(report);
-        throw error;
-      });
-      return { settle, hold, predicted: expected && { predictedMs: expected.firstTokenMs } };
-    };
-    const { settle, hold, predicted } = await admit().catch((error: unknown) => {
+    const entering = { request, card, place, sequences: jobs.length, timeoutMs, answer, resumable, report };
+    const { settle, hold, predicted } = await enter(c, dependencies, entering).catch((error: unknown) => {
       slot.leave();
       throw error;
     });
