@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../shared/protocol/token-event.ts';
+import { GREEDY } from '../../test/support/generate.ts';
 import { RecordingTracer } from '../../test/support/recording-tracer.ts';
 import { PHASES } from './phase-times.ts';
 import { SequenceTraces, TRACED_STEPS } from './sequence-traces.ts';
@@ -17,21 +18,7 @@ const job = (requestId: string, more: Partial<SequenceJob> = {}): SequenceJob =>
   model: 'm',
   choice: 0,
   prompt: { kind: 'text', text: 'a secret' },
-  sampling: {
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    repetitionPenalty: 1,
-    seed: 0,
-    logitBias: [],
-    stop: [],
-    stopTokenIds: [],
-    ignoreEndOfSequence: false,
-    topLogprobs: null,
-  },
+  sampling: GREEDY,
   maxTokens: 10,
   acceptedAtMs: ACCEPTED_AT_MS,
   trace: 'the request',

@@ -3,6 +3,7 @@ import { createDispatcher } from '../../functions/dispatcher/dispatcher.ts';
 import { poolPace, predictFirstToken } from '../../shared/admission/predict-first-token.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import { readJson, readSse } from '../support/gateway/bed.ts';
+import { GREEDY } from '../support/generate.ts';
 import { useServedModel } from '../support/served-model.ts';
 import { DICTIONARY_MODEL } from '../support/test-host.ts';
 
@@ -49,21 +50,7 @@ test('a host does not compute what is late when it takes it', async () => {
     model: DICTIONARY_MODEL,
     choice: 0,
     prompt: { kind: 'text', text: 'a harbor' },
-    sampling: {
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      repetitionPenalty: 1,
-      seed: 0,
-      logitBias: [],
-      stop: [],
-      stopTokenIds: [],
-      ignoreEndOfSequence: false,
-      topLogprobs: null,
-    },
+    sampling: GREEDY,
     maxTokens: 4,
     acceptedAtMs: Date.now() - 2_000,
     deadlineAtMs: Date.now() - 1,

@@ -1,4 +1,5 @@
 import type { SequenceJob } from '../../shared/protocol/request.ts';
+import { GREEDY } from '../support/generate.ts';
 
 /**
  * A language model small enough to be computed by hand: a token depends on those before it and on every expert that its row is
@@ -71,21 +72,7 @@ export function simulatedJob(
     model: MODEL,
     choice: 0,
     prompt: { kind: 'tokens', ids: promptOf(seed) },
-    sampling: {
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      repetitionPenalty: 1,
-      seed,
-      logitBias: [],
-      stop: [],
-      stopTokenIds: [],
-      ignoreEndOfSequence: true,
-      topLogprobs: null,
-    },
+    sampling: { ...GREEDY, seed, ignoreEndOfSequence: true },
     maxTokens,
     acceptedAtMs: 0,
     ...(doorbell !== undefined && { doorbell }),
