@@ -1,18 +1,17 @@
-/** What a batch is in; the last four of a batch's life are its ends. */
-export type BatchStatus =
-  | 'validating'
-  | 'in_progress'
-  | 'finalizing'
-  | 'cancelling'
-  | 'completed'
-  | 'failed'
-  | 'expired'
-  | 'cancelled';
-
-export type EndStatus = Extract<BatchStatus, 'completed' | 'failed' | 'expired' | 'cancelled'>;
+const END_STATUSES = ['completed', 'failed', 'expired', 'cancelled'] as const;
+/** What a batch is in, in OpenAI's words; it ends in one of the last four. */
+export const BATCH_STATUSES = [
+  'validating',
+  'in_progress',
+  'finalizing',
+  'cancelling',
+  ...END_STATUSES,
+] as const;
+export type BatchStatus = (typeof BATCH_STATUSES)[number];
+export type EndStatus = (typeof END_STATUSES)[number];
 
 export const isEnded = (status: BatchStatus): status is EndStatus =>
-  status === 'completed' || status === 'failed' || status === 'expired' || status === 'cancelled';
+  (END_STATUSES as readonly BatchStatus[]).includes(status);
 
 /** What becomes of a line: a line of the output file, or of the error file. */
 export type ResultKind = 'output' | 'error';
@@ -58,17 +57,6 @@ export type NewBatch = Pick<
   'id' | 'owner' | 'models' | 'endpoint' | 'inputFileId' | 'metadata' | 'createdAtS' | 'expiresAtS'
 >;
 
-const STATUSES: readonly BatchStatus[] = [
-  'validating',
-  'in_progress',
-  'finalizing',
-  'cancelling',
-  'completed',
-  'failed',
-  'expired',
-  'cancelled',
-];
-
 /** A new batch as fields and values of its hash. Fields that OpenAI's object has too are named as there. */
 export const batchFields = (batch: NewBatch): string[] => [
   'owner',
@@ -93,7 +81,7 @@ export const batchFields = (batch: NewBatch): string[] => [
 export function readBatch(id: string, fields: Readonly<Record<string, string>>): BatchRecord | undefined {
   const { owner, status } = fields;
   if (owner === undefined || status === undefined) return undefined;
-  const entered = STATUSES.flatMap((name) => {
+  const entered = BATCH_STATUSES.flatMap((name) => {
     const atS = fields[`${name}_at`];
     return atS === undefined ? [] : [[name, Number(atS)] as const];
   });

@@ -1,5 +1,6 @@
 import type OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { modelsKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import {
   type BatchBed,
   chatLine,
@@ -11,7 +12,14 @@ import {
 import { MODEL } from '../../test/support/gateway/bed.ts';
 import { makeKey } from '../../test/support/gateway/keyed-bed.ts';
 import { rises, scrape } from '../../test/support/gateway/scrape.ts';
-import { answer, type Script } from '../../test/support/gateway/scripted-pool.ts';
+import {
+  answer,
+  modelCard,
+  type Script,
+  startScriptedPool,
+} from '../../test/support/gateway/scripted-pool.ts';
+import { RecordingTracer } from '../../test/support/recording-tracer.ts';
+import { createPoolReader } from '../dispatcher/pool-reader.ts';
 import { BATCH_TOKEN_SHARE } from './run/line-budget.ts';
 
 const ENDPOINT = '/v1/chat/completions';
@@ -19,9 +27,10 @@ const ENDPOINT = '/v1/chat/completions';
 const PROMPT_TOKENS = 3;
 const ANSWER_TOKENS = 2;
 
+const tracer = new RecordingTracer();
 let bed: BatchBed;
 beforeAll(async () => {
-  bed = await createBatchBed({ askAgainMs: 100 });
+  bed = await createBatchBed({ askAgainMs: 100 }, { tracer });
 });
 beforeEach(() => bed.pool.play(echo));
 afterAll(() => bed.close());
@@ -79,6 +88,46 @@ test('lines count in the metrics apart from requests', async () => {
     [series('prompt_tokens_total')]: 3 * PROMPT_TOKENS,
     [series('generation_tokens_total')]: 3 * ANSWER_TOKENS,
   });
+});
+
+test('a line wakes a model that is asleep, since its scaler sees what waits in the queue', async () => {
+  const { client, url } = bed.redis;
+  await client.hset(modelsKey, 'asleep', JSON.stringify(modelCard('asleep')));
+  await client.set(scalingTargetKey('asleep'), '{}');
+  const { id } = await bed.submit([chatLine('one', 'one', { model: 'asleep' })]);
+  const reader = createPoolReader(client);
+  const queued = async () => (await reader.read()).find(({ model }) => model === 'asleep')?.queued;
+  await expect.poll(queued).toBe(1);
+  const pool = await startScriptedPool(url, 'asleep');
+  expect(await bed.until(id, 'completed')).toMatchObject({ request_counts: { completed: 1 } });
+  await pool.close();
+});
+
+test('each attempt at a line is a trace, which goes on in the pool', async () => {
+  let failures = 0;
+  bed.pool.play((job, emit) => {
+    if (contentOf(job) !== 'second' || failures++ > 0) return echo(job, emit);
+    const error = { status: 503, type: 'x', code: null, param: null, message: 'Not now' };
+    return emit({ kind: 'failed', choice: job.choice, error });
+  });
+  const before = bed.pool.jobs.length;
+  const { id } = await bed.submit([chatLine('first'), chatLine('second')]);
+  await bed.until(id, 'completed');
+  const spans = tracer.spans.filter(({ attributes }) => attributes['janus.batch_id'] === id);
+  const told = spans.map(({ name, attributes, failure }) => [name, attributes['janus.batch_line'], failure]);
+  const span = 'janus.batch_line';
+  expect(told.sort()).toEqual([
+    [span, 1, undefined],
+    [span, 2, undefined],
+    [span, 2, 'status 503'],
+  ]);
+  expect(spans.every(({ endMs }) => endMs !== undefined)).toBe(true);
+  const whole = spans.find(({ failure }) => failure === undefined)!;
+  expect(whole.attributes).toMatchObject({
+    'janus.model': MODEL,
+    'janus.completion_tokens': ANSWER_TOKENS,
+  });
+  expect(bed.pool.jobs.slice(before).map(({ trace }) => trace)).toEqual([span, span, span]);
 });
 
 test('a line whose job Redis has forgotten is queued anew', async () => {

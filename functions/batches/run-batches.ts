@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Tracer } from '../../shared/tracing/tracer.ts';
 import type { Clock } from '../clock.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { Registry } from '../dispatcher/registry.ts';
@@ -22,6 +23,8 @@ export interface BatchesDependencies {
   readonly ids: Ids;
   readonly gatewayLimits: Pick<GatewayLimits, 'promptCharacters' | 'silenceMs'>;
   readonly report: (error: unknown, requestId: string) => void;
+  /** Traces lines; null or absent: nobody asked for traces. */
+  readonly tracer?: Tracer | null;
 }
 
 export interface RunBatchesDependencies extends BatchesDependencies {

@@ -1,6 +1,7 @@
 import { Queue } from 'bullmq';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
+  givenUpPlacementKey,
   hostKey,
   placementKey,
   placementTimeKey,
@@ -53,4 +54,6 @@ test('tells which placement is in force, and since when where that is known', as
   expect((await read())[0]!.placement).toEqual({ version: 12, publishedAtMs: null });
   await redis.client.set(placementTimeKey('m'), '1700000000123');
   expect((await read())[0]!.placement).toEqual({ version: 12, publishedAtMs: 1_700_000_000_123 });
+  await redis.client.set(givenUpPlacementKey('m'), '13');
+  expect((await read())[0]!.placement).toMatchObject({ version: 12, givenUpVersion: 13 });
 });

@@ -1,6 +1,7 @@
 import { QueueKeys } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
+  givenUpPlacementKey,
   placementKey,
   placementTimeKey,
   QUEUE_PREFIX,
@@ -21,6 +22,8 @@ export interface PlacementStatus {
   readonly publishedAtMs: number | null;
   /** Unix time in milliseconds at which one was published that is to follow it, and that its hosts load; absent where none was. */
   readonly wantedAtMs?: number;
+  /** Version of the one that was given up last on its way; absent where none was. */
+  readonly givenUpVersion?: number;
 }
 
 /** The pools of one model, as Redis tells of them. */
@@ -55,8 +58,8 @@ async function readQueued(redis: Redis, model: string): Promise<number> {
 }
 
 async function readPlacement(redis: Redis, model: string): Promise<PlacementStatus | null> {
-  const [[placement, publishedAtMs], wantedAtMs] = await Promise.all([
-    redis.mget(placementKey(model), placementTimeKey(model)),
+  const [[placement, publishedAtMs, givenUp], wantedAtMs] = await Promise.all([
+    redis.mget(placementKey(model), placementTimeKey(model), givenUpPlacementKey(model)),
     redis.hget(wantedPlacementKey(model), 'at'),
   ]);
   if (typeof placement !== 'string') return null;
@@ -65,6 +68,7 @@ async function readPlacement(redis: Redis, model: string): Promise<PlacementStat
     version,
     publishedAtMs: typeof publishedAtMs === 'string' ? Number(publishedAtMs) : null,
     ...(typeof wantedAtMs === 'string' && { wantedAtMs: Number(wantedAtMs) }),
+    ...(typeof givenUp === 'string' && { givenUpVersion: Number(givenUp) }),
   };
 }
 

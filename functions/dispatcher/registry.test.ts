@@ -51,6 +51,8 @@ describe('a model', () => {
     await announce(redis.client, 'm', 'gone');
     await redis.client.set(scalingTargetKey('m'), '{}');
     expect(await createRegistry(redis.client).find('m')).toMatchObject({ state: 'loading', isScaled: true });
+    await redis.client.del(hostKey('m', 'host'));
+    expect(await createRegistry(redis.client).find('m')).toMatchObject({ state: 'asleep', isScaled: true });
   });
 
   test('is loading when the record of its host has expired, though the set still names it', async () => {

@@ -4,13 +4,14 @@ import type { HostRecord, ModelCard } from '../../shared/protocol/member.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { asBrokerFault, BROKER_ANSWER_MS, bounded } from './bounded.ts';
 
-export type ModelState = 'unknown' | 'loading' | 'ready';
+/** A model is `asleep` when it has no host, and a scaler that starts some once somebody asks for it. */
+export type ModelState = 'unknown' | 'asleep' | 'loading' | 'ready';
 
 /** A model that some pool has announced. */
 export interface ServedModel {
   readonly card: ModelCard;
   readonly state: Exclude<ModelState, 'unknown'>;
-  /** What a model that is loading still lacks, in words. */
+  /** What a model that is not ready lacks, in words. */
   readonly missing: readonly string[];
   /** KV slots of its attention instances that are ready. */
   readonly slots: number;
@@ -74,7 +75,8 @@ async function readModel(redis: Redis, card: ModelCard): Promise<ServedModel> {
   const ready = hosts.flatMap((host) => host.attention).filter(({ state }) => state === 'ready');
   const slots = ready.reduce((sum, instance) => sum + instance.slots, 0);
   const isScaled = (await asBrokerFault(redis.exists(scalingTargetKey(card.id)))) === 1;
-  return { card, state: missing.length === 0 ? 'ready' : 'loading', missing, slots, isScaled };
+  const unready = isScaled && hosts.length === 0 ? 'asleep' : 'loading';
+  return { card, state: missing.length === 0 ? 'ready' : unready, missing, slots, isScaled };
 }
 
 async function readModels(redis: Redis): Promise<readonly ServedModel[]> {

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { cancelChannel, cancelledKey } from '../../shared/protocol/keys.ts';
+import { cancelChannel, cancelledKey, modelsKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import type { RequestFailure } from '../../shared/protocol/token-event.ts';
 import {
   createGatewayBed,
@@ -13,7 +13,7 @@ import {
   readSse,
 } from '../../test/support/gateway/bed.ts';
 import { freePort, startRedis } from '../../test/support/gateway/redis-server.ts';
-import { announce, answer, type Script } from '../../test/support/gateway/scripted-pool.ts';
+import { announce, answer, modelCard, type Script } from '../../test/support/gateway/scripted-pool.ts';
 import { LONGEST_WAIT_MS } from '../dispatcher/doorbell-streams.ts';
 import type { GatewayLimits } from './limits.ts';
 import { startGateway } from './node.ts';
@@ -194,6 +194,25 @@ describe('a failure', () => {
 });
 
 describe('waiting has an end', () => {
+  test('for a model that nothing wakes: 503 with what it lacks, where it would have waited', async () => {
+    const { client } = bed.redis;
+    await client.hset(modelsKey, 'asleep', JSON.stringify(modelCard('asleep')));
+    await client.set(scalingTargetKey('asleep'), '{}');
+    const asked = { ...chat, model: 'asleep' };
+    const asleep = /'asleep' was not ready .* lacks an attention instance .*\(0 known\).*; it is asleep/;
+    for (const body of [asked, { ...asked, stream: true }]) {
+      const response = await bed.post('/v1/chat/completions', body);
+      expect(response.status).toBe(503);
+      expect(response.headers.get('retry-after')).toBeTruthy();
+      const { error } = await readJson(response);
+      expect(error).toMatchObject({ code: 'model_not_ready', message: expect.stringMatching(asleep) });
+      expect(await msUntilCancelled(response.headers.get('x-request-id') ?? '')).toBeLessThan(100);
+    }
+    const question = await bed.post('/tokenize', { model: 'asleep', prompt: 'x' });
+    expect((await readJson(question)).error.message).toMatch(/'asleep' is not ready/);
+    await client.hdel(modelsKey, 'asleep');
+  });
+
   test('in the queue: 503, a time to try again, and the jobs are cancelled', async () => {
     playAndHold(async () => {});
     const response = await bed.post('/v1/chat/completions', { ...chat, stream: true });

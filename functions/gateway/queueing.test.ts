@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { FIRST_LEVEL, levelPriority, UNPLACED_TAG } from '../../shared/admission/fair-priority.ts';
 import {
   cancelledKey,
@@ -9,23 +9,15 @@ import {
 } from '../../shared/protocol/keys.ts';
 import type { SequenceJob } from '../../shared/protocol/request.ts';
 import { type Json, MODEL, readJson, readSse } from '../../test/support/gateway/bed.ts';
-import { bearing, createKeyedBed, type KeyedBed } from '../../test/support/gateway/keyed-bed.ts';
-import { answer, hostRecord } from '../../test/support/gateway/scripted-pool.ts';
+import { useHoldingBed } from '../../test/support/gateway/held-answers.ts';
+import { bearing } from '../../test/support/gateway/keyed-bed.ts';
+import { hostRecord } from '../../test/support/gateway/scripted-pool.ts';
 import { parseKey } from './access/key-text.ts';
 
 /** Jobs that the scripted pool holds at once. */
 const POOL_SLOTS = 16;
 
-let bed: KeyedBed;
-let release = () => {};
-beforeAll(async () => {
-  bed = await createKeyedBed();
-});
-afterEach(() => {
-  release();
-  bed.pool.play(({ choice }, emit) => emit(...answer(choice, ['a'])));
-});
-afterAll(() => bed.close());
+const bed = useHoldingBed();
 
 const queueKey = (type: string) => `${QUEUE_PREFIX}:${requestQueueName(MODEL)}:${type}`;
 /** Scores of what waits. */
@@ -57,12 +49,7 @@ async function waitingContents(): Promise<string[]> {
 
 /** Fills the pool with requests of one key that it answers when the test says so. @returns their answers */
 async function fillPool(key: string): Promise<Promise<Response>[]> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  release = resolve;
-  bed.pool.play(async ({ choice }, emit) => {
-    await promise;
-    await emit(...answer(choice, ['a']));
-  });
+  bed.hold(0);
   const before = bed.pool.jobs.length;
   const answers = Array.from({ length: POOL_SLOTS }, () => bed.ask(key, says('held')));
   await vi.waitFor(() => expect(bed.pool.jobs.length).toBe(before + POOL_SLOTS), { timeout: 5_000 });
@@ -83,7 +70,7 @@ describe('keys', () => {
     await untilWaiting(201);
     expect((await waitingContents()).indexOf('single')).toBeLessThan(2);
     const before = bed.pool.jobs.length;
-    release();
+    bed.release();
     expect((await answered).status).toBe(200);
     const after = bed.pool.jobs.slice(before).map(contentOf);
     // As many as the pool holds are taken at once.
@@ -103,7 +90,7 @@ describe('keys', () => {
     for (const content of ['a0', 'a1', 'a2']) await ask(a, content);
     for (const content of ['b0', 'b1']) await ask(b, content);
     expect(await waitingContents()).toEqual(['a0', 'b0', 'a1', 'b1', 'a2']);
-    release();
+    bed.release();
     expect(await statuses(answers)).toEqual(new Set([200]));
   });
 });
@@ -126,7 +113,7 @@ describe('priorities', () => {
     }
     const order = ['priority', 'before', 'default', 'default too', 'later', 'flex'];
     expect(await waitingContents()).toEqual(order);
-    release();
+    bed.release();
     expect(await statuses(answers)).toEqual(new Set([200]));
   });
 
@@ -186,9 +173,7 @@ describe('x-request-timeout', () => {
   });
 
   test('ends a request that nothing has come of with 504, and cancels it', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    release = resolve;
-    bed.pool.play(() => promise);
+    bed.hold(0);
     const response = await within(await bed.makeKey(), '150ms');
     expect(response.status).toBe(504);
     expect(await errorOf(response)).toMatchObject({ code: 'deadline_exceeded', type: 'server_error' });
@@ -196,12 +181,7 @@ describe('x-request-timeout', () => {
   });
 
   test('ends a stream with an error of its own', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    release = resolve;
-    bed.pool.play(async ({ choice }, emit) => {
-      await emit(...answer(choice, ['a']).slice(0, 2));
-      await promise;
-    });
+    bed.hold(2);
     const response = await within(await bed.makeKey(), '200ms', { stream: true });
     expect(response.status).toBe(200);
     const { objects, done } = await readSse(response);
@@ -257,7 +237,7 @@ describe('the predicted first token', () => {
     expect(others.headers.get('retry-after')).toBe('1');
     expect(await errorOf(others)).toMatchObject({ code: 'overloaded' });
 
-    release();
+    bed.release();
     expect(await statuses(answers)).toEqual(new Set([200]));
     const admin = bearing(await bed.makeKey({ class: 'admin' }));
     const metrics = await (await fetch(`${bounded}/metrics`, { headers: admin })).text();
@@ -278,7 +258,7 @@ describe('the predicted first token', () => {
     expect((await errorOf(response)).message).toContain('x-request-timeout allows 500ms');
     expect(await waitingScores()).toEqual([]);
     expect(bed.pool.jobs.length).toBe(before);
-    release();
+    bed.release();
     expect(await statuses(answers)).toEqual(new Set([200]));
   });
 

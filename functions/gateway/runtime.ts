@@ -52,7 +52,7 @@ export async function openGateway(runtime: GatewayRuntime): Promise<OpenGateway>
   };
   try {
     const working = { redis, dispatcher, registry, clock, ids: randomIds, gatewayLimits: limits, report };
-    batches = await openBatches(working);
+    batches = await openBatches({ ...working, tracer: given.tracer ?? null });
   } catch (error) {
     await close();
     throw error;

@@ -67,6 +67,78 @@ describe('runScaler', () => {
     expect(await wanted()).toMatchObject({ version: 2 });
   });
 
+  test('waits for the first hosts of a model, so as not to send them away while they start', async () => {
+    await prepare();
+    const [host] = poolOf(MODEL, QUIET).hosts;
+    const [expert] = host!.experts;
+    const starting = [
+      { ...host!, role: 'attention' as const, attention: [], experts: [] },
+      {
+        ...host!,
+        role: 'experts' as const,
+        attention: [],
+        experts: [{ ...expert!, state: 'loading' as const }],
+      },
+    ];
+    for (const hosts of [starting, [host!, starting[1]!]]) {
+      const outcome = await runScaler(clients[0]!, { ...poolOf(MODEL, QUIET), hosts }, START_MS);
+      expect(outcome).toEqual({ kind: 'unset', missing: 'hosts' });
+    }
+    expect(await decided(1, QUIET)).toMatchObject({ wanted: { attention: 1, experts: 1 } });
+    // Once it is scaled, its record tells what is wanted.
+    const outcome = await runScaler(
+      clients[0]!,
+      { ...poolOf(MODEL, QUIET), hosts: starting },
+      START_MS + 2_000,
+    );
+    expect(outcome).toMatchObject({ kind: 'decided', decision: { wanted: { attention: 1, experts: 1 } } });
+  });
+
+  test('takes from the hosts what an instance holds, and wants first tokens in time where the target says so', async () => {
+    await storeProfile(clients[0]!, MODEL, PROFILE);
+    /** Wanted after a round in which instances of `slots` KV slots served what four sequences make. */
+    const wantedWith = async (slots: number, ttftMs?: number): Promise<number> => {
+      await clients[0]!.del(scalerRecordKey(MODEL), wantedSizesKey(MODEL));
+      await storeTarget(clients[0]!, MODEL, { ...TARGET, ...(ttftMs !== undefined && { ttftMs }) });
+      const load = { tokens: 0, running: 4, queued: 0 };
+      for (const [second, tokens] of [0, 400].entries()) {
+        const pool = poolOf(MODEL, { ...load, tokens });
+        const [host] = pool.hosts;
+        const [instance] = host!.attention;
+        const hosts = [{ ...host!, attention: [{ ...instance!, slots }] }];
+        await runScaler(clients[0]!, { ...pool, hosts }, START_MS + 2_000 * second);
+      }
+      return (await wanted()).attention;
+    };
+    const [ample, few] = [await wantedWith(32), await wantedWith(1)];
+    expect(few).toBeGreaterThan(ample);
+    expect(await wantedWith(1, 1_000)).toBeGreaterThan(few);
+  });
+
+  test.each([
+    [
+      { attention: 0, experts: 1 },
+      { attention: 0, experts: 2 },
+    ],
+    [
+      { attention: 0, experts: 0 },
+      { attention: 0, experts: 0 },
+    ],
+  ])('lets an idle model go down to %j, with experts that hold it all or with none', async (floor, least) => {
+    const limits = { ...TARGET.limits, floor, idleMs: 5_000 };
+    await storeTarget(clients[0]!, MODEL, { ...TARGET, limits });
+    const table = { ...PROFILE.table, instances: [2, 3, 4], values: PROFILE.table.values.slice(1) };
+    await storeProfile(clients[0]!, MODEL, { ...PROFILE, table });
+    const wantedNow = { version: 1, attention: 2, experts: 3, atMs: 0, reason: '' };
+    await clients[0]!.set(wantedSizesKey(MODEL), JSON.stringify(wantedNow));
+    const busy = { tokens: 4_000, running: 1, queued: 0 };
+    await round(-300, QUIET);
+    await decided(-100, busy);
+    // The long window still knows of these tokens.
+    expect(await decided(-96, { ...QUIET, tokens: 4_000 })).toMatchObject({ action: 'stay' });
+    expect(await decided(-94, { ...QUIET, tokens: 4_000 })).toMatchObject({ action: 'down', wanted: least });
+  });
+
   test('several at once leave one history, as one would', async () => {
     await prepare();
     const outcomes: RoundOutcome[] = [];

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { HostRecord } from '../../shared/protocol/member.ts';
 import type {
   PerformanceProfile,
   ScalerDecision,
@@ -7,13 +8,14 @@ import type {
   WantedSizes,
 } from '../../shared/protocol/scaling.ts';
 import { lookUpAMax } from '../../shared/scaling/a-max-table.ts';
+import { meanVariation } from '../../shared/scaling/attention-variation.ts';
 import {
   decide,
   type ScalerState,
   type ScalingDecision,
   type ScalingLimits,
 } from '../../shared/scaling/decide.ts';
-import { type DemandSample, plannedDemand } from '../../shared/scaling/demand-window.ts';
+import { type DemandSample, lastAskedAtMs, plannedDemand } from '../../shared/scaling/demand-window.ts';
 import { type Observation, observe } from '../../shared/scaling/observe.ts';
 import { predictTpot, rowsTogether } from '../../shared/scaling/performance-model.ts';
 import {
@@ -24,18 +26,28 @@ import {
   refine,
   UNREFINED,
 } from '../../shared/scaling/refine.ts';
-import { type PoolSizes, type Solution, solve } from '../../shared/scaling/solver.ts';
+import {
+  type FirstTokenTarget,
+  leastHoldingExperts,
+  type PoolSizes,
+  type SizeBounds,
+  type Solution,
+  solve,
+} from '../../shared/scaling/solver.ts';
 import type { PoolStatus } from '../dispatcher/pool-reader.ts';
 import { endRound, readInputs, type ScalerInputs } from './scaler-store.ts';
 
 /** Samples of the long window that are kept, whatever the interval is. */
 const MOST_SAMPLES = 1_024;
 
-/** What a round did: `raced` where another scaler was faster, `unset` where no target or no profile is known. */
+/**
+ * What a round did: `raced` where another scaler was faster, `unset` where no target or no profile is known, or the first hosts of a
+ * model that was never scaled do not serve yet.
+ */
 export type RoundOutcome =
   | { readonly kind: 'decided'; readonly decision: ScalerDecision }
   | { readonly kind: 'raced' }
-  | { readonly kind: 'unset'; readonly missing: 'target' | 'profile' };
+  | { readonly kind: 'unset'; readonly missing: 'target' | 'profile' | 'hosts' };
 
 /**
  * One round of the scaler of one model: reads what happened, decides, and publishes the wanted sizes. It keeps nothing itself, so
@@ -48,12 +60,17 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
   const { target, profile, record } = inputs;
   if (target === null) return { kind: 'unset', missing: 'target' };
   if (profile === null) return { kind: 'unset', missing: 'profile' };
+  const isNew = record === null && inputs.wanted === null;
+  if (isNew && pool.hosts.some(isStarting)) return { kind: 'unset', missing: 'hosts' };
   const seen = observe(pool.hosts, pool.queued, nowMs, record?.counters ?? null);
   const samples = withSample(record?.samples ?? [], seen.sample, nowMs, target);
-  const refinement = nextRefinement(record, profile, seen);
+  const measured = withVariation(profile, samples);
+  const refinement = nextRefinement(record, measured, seen);
   const correction = correctionOf(refinement);
   const demand = plannedDemand(samples, nowMs, target.window);
-  const model = corrected(profile.model, correction);
+  const model = corrected(measured.model, correction);
+  // What instances hold is theirs to tell, whatever the target says.
+  const bounds: SizeBounds = { ...target.bounds, ...seen.held };
   const solveFor = (headroom: number): Solution => {
     const { tokensPerSecond = 0, context = 0 } = demand ?? {};
     return solve({
@@ -61,15 +78,16 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
       table: profile.table,
       demand: { tokensPerSecond: tokensPerSecond * headroom, context },
       tpotMs: target.tpotMs,
-      bounds: target.bounds,
+      ...firstTokenOf(target),
+      bounds,
     });
   };
-  const { mostAttention, mostExperts } = target.bounds;
+  const { mostAttention, mostExperts } = bounds;
   const most = { attention: mostAttention, experts: mostExperts };
   const state = record?.state ?? firstState(inputs, seen.ready, nowMs);
   const decided = decide(
-    { nowMs, state, ready: seen.ready, demand, solve: solveFor, most },
-    limitsOf(target, profile),
+    { nowMs, state, ready: seen.ready, demand, askedAtMs: lastAskedAtMs(samples), solve: solveFor, most },
+    limitsOf(target, profile, bounds),
   );
   const decision: ScalerDecision = {
     atMs: nowMs,
@@ -96,11 +114,26 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
   return counts ? { kind: 'decided', decision } : { kind: 'raced' };
 }
 
-/** A floor with fewer expert instances than hold all experts would be none. */
-const limitsOf = ({ limits }: ScalingTarget, { table }: PerformanceProfile): ScalingLimits => ({
-  ...limits,
-  floor: { ...limits.floor, experts: Math.max(limits.floor.experts, table.instances[0]!) },
-});
+/** A floor with fewer expert instances than hold all experts would be none, unless it is to be none. */
+function limitsOf(
+  { limits }: ScalingTarget,
+  { table }: PerformanceProfile,
+  { expertSlotsPerInstance }: SizeBounds,
+): ScalingLimits {
+  const { floor } = limits;
+  if (floor.attention === 0 && floor.experts === 0) return limits;
+  const experts = Math.max(floor.experts, leastHoldingExperts(table, expertSlotsPerInstance));
+  return { ...limits, floor: { ...floor, experts } };
+}
+
+/** Waits for a slot count only where a time to first token is wanted. */
+const firstTokenOf = ({ ttftMs, window }: ScalingTarget): { readonly firstToken?: FirstTokenTarget } =>
+  ttftMs === undefined ? {} : { firstToken: { ttftMs, tokensPerSequence: window.tokensPerSequence } };
+
+/** A host with attention shows no such instance before it has its experts. */
+const isStarting = ({ role, attention, experts }: HostRecord): boolean =>
+  (role !== 'experts' && attention.length === 0) ||
+  [...attention, ...experts].some(({ state }) => state === 'starting' || state === 'loading');
 
 /** A model that was never scaled is taken as it is. */
 const firstState = ({ wanted }: ScalerInputs, ready: PoolSizes, nowMs: number): ScalerState => ({
@@ -118,6 +151,13 @@ function withSample(
 ): DemandSample[] {
   const kept = samples.filter(({ atMs }) => atMs > nowMs - window.longMs);
   return [...kept, ...(sample === null ? [] : [sample])].slice(-MOST_SAMPLES);
+}
+
+/** The profile with how much attention instances differed within the window, where several computed in it. */
+function withVariation(profile: PerformanceProfile, samples: readonly DemandSample[]): PerformanceProfile {
+  const variation = meanVariation(samples.map(({ attentionVariation }) => attentionVariation));
+  if (variation === null) return profile;
+  return { ...profile, model: { ...profile.model, attentionVariation: variation } };
 }
 
 /** What is measured is compared with what the profile says of the same load; a new profile begins anew. */

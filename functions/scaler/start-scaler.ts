@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { ScalerDecision } from '../../shared/protocol/scaling.ts';
 import type { Clock } from '../clock.ts';
 import type { PoolReader } from '../dispatcher/pool-reader.ts';
+import { followTraffic, type TrafficOutcome } from './follow-traffic.ts';
 import { runScaler } from './run-scaler.ts';
 
 /** Time between two rounds, in milliseconds. */
@@ -15,18 +16,22 @@ export interface ScalerOptions {
   readonly model?: string;
   readonly intervalMs?: number;
   readonly onDecision?: (model: string, decision: ScalerDecision) => void;
+  /** Whether placements follow the traffic, also of models without a target. A plan for a large model takes seconds. */
+  readonly followsTraffic?: boolean;
+  readonly onTraffic?: (model: string, outcome: TrafficOutcome) => void;
   /** Told of rounds that failed; the next one comes all the same. */
   readonly report: (error: unknown) => void;
 }
 
 /** One round for all models: what a Worker's cron trigger runs. A model's failure does not keep the others from theirs. */
 export async function scaleOnce(options: ScalerOptions): Promise<void> {
-  const { redis, pools, clock, model, onDecision, report } = options;
+  const { redis, pools, clock, model, onDecision, followsTraffic, onTraffic, report } = options;
   for (const pool of await pools.read()) {
     if (model !== undefined && pool.model !== model) continue;
     try {
       const outcome = await runScaler(redis, pool, clock.nowMs());
       if (outcome.kind === 'decided') onDecision?.(pool.model, outcome.decision);
+      if (followsTraffic) onTraffic?.(pool.model, await followTraffic(redis, pool, clock.nowMs()));
     } catch (error) {
       report(error);
     }

@@ -25,7 +25,7 @@ export type Interrupted = Omit<Extract<AttentionReport, { kind: 'interrupted' }>
 
 interface Pending {
   readonly job: SequenceJob;
-  readonly resolve: (outcome: SequenceOutcome) => void;
+  readonly resolve: (outcome: SequenceOutcome | 'lost') => void;
 }
 
 /** Time for an instance to end after it was told to stop, before its thread is ended. */
@@ -61,6 +61,8 @@ export class AttentionInstance {
   readonly #sink: EventSink;
   readonly #traces: SequenceTraces | null;
   readonly #pending = new Map<string, Pending>();
+  /** Pending while the last events that were told are being stored; those before are stored by then. */
+  #storing: Promise<void> = Promise.resolve();
   readonly #ended: Promise<void>;
 
   /**
@@ -71,7 +73,7 @@ export class AttentionInstance {
   constructor(
     start: Omit<AttentionWorkerData, 'stepCounter'>,
     sink: EventSink,
-    onLost: (id: string, reason: string) => void,
+    onLost: (reason: string) => void,
     traces: SequenceTraces | null = null,
     onInterrupted: (interrupted: Interrupted) => void = () => {},
   ) {
@@ -119,8 +121,10 @@ export class AttentionInstance {
       this.#worker.once('exit', () => {
         const lost = this.state === 'ready';
         this.state = 'gone';
-        this.#failPending();
-        if (lost) onLost(data.id, reason);
+        this.#traces?.fail(Date.now());
+        if (lost) this.#losePending();
+        else this.#failPending();
+        if (lost) onLost(reason);
         resolve();
       });
     });
@@ -136,8 +140,11 @@ export class AttentionInstance {
     return Atomics.load(this.#steps, 0);
   }
 
-  /** Generates a sequence; resolves when its last event is stored. Never rejects. */
-  submit(job: SequenceJob, emitted: readonly number[]): Promise<SequenceOutcome> {
+  /**
+   * Generates a sequence; resolves when its last event is stored, or with `lost` where the thread ended by itself before: then all that
+   * it told is stored, and another instance can go on from there. Never rejects.
+   */
+  submit(job: SequenceJob, emitted: readonly number[]): Promise<SequenceOutcome | 'lost'> {
     return new Promise((resolve) => {
       this.#pending.set(keyOf(job.requestId, job.choice), { job, resolve });
       this.#traces?.begin(job, emitted.length, Date.now());
@@ -145,8 +152,9 @@ export class AttentionInstance {
     });
   }
 
-  cancel(requestId: string): void {
-    this.#tell({ kind: 'cancel', requestId });
+  /** @param choice whose sequence alone is to end; those of all when absent */
+  cancel(requestId: string, choice?: number): void {
+    this.#tell({ kind: 'cancel', requestId, choice });
   }
 
   /** Lets the instance go on under another placement, after the step it is at. */
@@ -173,6 +181,12 @@ export class AttentionInstance {
     clearTimeout(timer);
   }
 
+  /** Makes the thread end by itself, as a defect would; resolves when it has. */
+  async kill(): Promise<void> {
+    this.#tell({ kind: 'crash' });
+    await this.#ended;
+  }
+
   #tell(command: AttentionCommand): void {
     this.#worker.postMessage(command);
   }
@@ -181,6 +195,7 @@ export class AttentionInstance {
     this.#traces?.take(report, this.statistics);
     this.statistics = report.statistics;
     const stored = this.#sink(report.events);
+    this.#storing = stored.catch(() => {});
     stored.then(
       () => {
         if (report.events.length > 0) this.#storeMs += Date.now() - report.saidAtMs;
@@ -204,10 +219,15 @@ export class AttentionInstance {
     }
   }
 
-  /** The thread is gone: what it had is failed on its behalf. */
+  /** The thread has ended by itself: what it had can go on elsewhere. */
+  #losePending(): void {
+    for (const { resolve } of this.#pending.values()) void this.#storing.then(() => resolve('lost'));
+    this.#pending.clear();
+  }
+
+  /** The thread was ended before it was done: what it had is failed on its behalf. */
   #failPending(): void {
-    this.#traces?.fail(Date.now());
-    const error = unavailable(`Attention instance ${this.id} ended unexpectedly; send the request again.`);
+    const error = unavailable(`Attention instance ${this.id} was stopped; send the request again.`);
     for (const { job, resolve } of this.#pending.values()) {
       const { requestId, choice } = job;
       const outcome = {

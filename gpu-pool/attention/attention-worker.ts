@@ -138,8 +138,9 @@ async function serve(loaded: Loaded): Promise<void> {
         exchange.setActive?.(false);
         return report(engine, exchange);
       }
+      if (command.kind === 'crash') throw new Error('it was told to crash');
       if (command.kind === 'submit') engine.submit(command.job, command.emitted);
-      else if (command.kind === 'cancel') engine.cancel(command.requestId);
+      else if (command.kind === 'cancel') engine.cancel(command.requestId, command.choice);
       else {
         await exchange.switchTo(open(command.experts));
         version = command.experts.placement.version;

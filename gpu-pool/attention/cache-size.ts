@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../shared/model/config.ts';
 import { storedRowBytes } from '../kernels/sizes.ts';
 import { cacheBufferBytes } from './cache-region.ts';
-import { GRANULE_TOKENS } from './kv-cache.ts';
+import { GRANULE_TOKENS } from './slot-buffers.ts';
 
 /** Bytes of the smallest buffer of a KV cache in kernel memory. */
 export const cacheUnitBytes = ({ keyValueHeads, headSize }: ModelConfig): number =>

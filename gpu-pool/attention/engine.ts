@@ -3,16 +3,18 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { PaceRecord, PrefixCacheRecord } from '../../shared/protocol/member.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { RequestFailure, TokenEvent } from '../../shared/protocol/token-event.ts';
-import { ExchangeError, isInterruption } from '../exchange/link.ts';
+import { ExchangeError } from '../exchange/link.ts';
 import { admit } from './admission.ts';
 import { invalidRequest, serverFault, unavailable } from './failure.ts';
 import type { ForwardPass } from './forward-pass.ts';
-import { CacheMemoryError, type KvCache } from './kv-cache.ts';
+import { interruptionOf } from './interruption.ts';
+import type { KvCache } from './kv-cache.ts';
 import { Pace } from './pace.ts';
 import type { PhaseTimes } from './phase-times.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Sequence, SequenceStart } from './sequence.ts';
 import type { SequenceFactory } from './sequence-factory.ts';
+import { CacheMemoryError } from './slot-buffers.ts';
 
 /** Where an engine's results go. Both are called while a step is worked on, so they must not block. */
 export interface EngineListener {
@@ -113,15 +115,17 @@ export class Engine {
     this.#fillSlots();
   }
 
-  /** Ends all sequences of a request. Their slots are free when this returns, since it is called between steps. */
-  cancel(requestId: string): void {
+  /** Ends all sequences of a request, or that of one choice. Their slots are free when this returns, since it is called between steps. */
+  cancel(requestId: string, choice?: number): void {
+    const isMeant = (job: SequenceJob): boolean =>
+      job.requestId === requestId && (choice === undefined || job.choice === choice);
     for (let i = this.#waiting.length - 1; i >= 0; i--) {
       const { job, promptIds } = this.#waiting[i]!;
-      if (job.requestId !== requestId) continue;
+      if (!isMeant(job)) continue;
       this.#waiting.splice(i, 1);
       this.#tellCancelled(job, { promptTokens: promptIds.length, cachedTokens: 0, completionTokens: 0 });
     }
-    const cancelled = this.#running.filter((sequence) => sequence.job.requestId === requestId);
+    const cancelled = this.#running.filter(({ job }) => isMeant(job));
     for (const sequence of cancelled) {
       this.#release(sequence);
       this.#tellCancelled(sequence.job, sequence);
@@ -141,9 +145,10 @@ export class Engine {
     try {
       await forwardPass.run(running, this.#rows, total);
     } catch (error) {
-      // Only ways to experts fail in ordinary operation.
+      // Only ways to experts, and threads that help, fail in ordinary operation.
       forwardPass.phases.end('exchange');
-      if (this.#parts.survivesInterruptions && isInterruption(error)) return error;
+      const interruption = this.#parts.survivesInterruptions ? interruptionOf(error) : null;
+      if (interruption !== null) return interruption;
       this.#failStep(running, error);
       return;
     }
@@ -276,14 +281,8 @@ export class Engine {
     const { promptTokens, cachedTokens, completionTokens } = tokens;
     const { listener } = this.#parts;
     const counts = { promptTokens, completionTokens };
-    listener.event(requestId, {
-      kind: 'finished',
-      choice,
-      reason: 'cancelled',
-      text: '',
-      ...counts,
-      cachedTokens,
-    });
+    const cancelled = { reason: 'cancelled', text: '', ...counts, cachedTokens } as const;
+    listener.event(requestId, { kind: 'finished', choice, ...cancelled });
     const reason = 'the client closed the connection';
     listener.ended(requestId, choice, { state: 'cancelled', reason, ...counts });
   }

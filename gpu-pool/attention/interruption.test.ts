@@ -7,7 +7,8 @@ import {
   RoundInterruptedError,
   StalePlacementError,
 } from '../exchange/link.ts';
-import { INTERRUPTION_LIMIT_MS, Interruption, isBehind, lossOf } from './interruption.ts';
+import { HelperLostError } from '../team/team-board.ts';
+import { INTERRUPTION_LIMIT_MS, Interruption, interruptionOf, isBehind, lossOf } from './interruption.ts';
 
 const behind = new StalePlacementError('a', 7, 6);
 const lost = new PeerLostError('a', 'unplugged', 'host');
@@ -38,4 +39,12 @@ test('knows what the same step may outlive, and what only has to be sent again',
   const failed = new ExpertFailedError('a', 'out of order');
   expect([lost, behind, ahead, round, failed].map(isInterruption)).toEqual([true, true, true, true, false]);
   expect([lost, behind, ahead, round].map(isBehind)).toEqual([false, true, false, true]);
+});
+
+test('takes a step up again that a helping thread took a part of and ended', () => {
+  const again = interruptionOf(new HelperLostError('a thread has ended'))!;
+  expect(again.message).toBe('a thread has ended');
+  expect([isBehind(again), lossOf(again)]).toEqual([true, null]);
+  expect(interruptionOf(lost)).toBe(lost);
+  expect(interruptionOf(new ExpertFailedError('a', 'out of order'))).toBeNull();
 });

@@ -1,10 +1,12 @@
 import {
   AnswerOverdueError,
   type ExchangeError,
+  isInterruption,
   PeerLostError,
   RoundInterruptedError,
   StalePlacementError,
 } from '../exchange/link.ts';
+import { HelperLostError } from '../team/team-board.ts';
 
 /** Time for which sequences wait for their experts before they fail. */
 export const INTERRUPTION_LIMIT_MS = 20_000;
@@ -14,6 +16,13 @@ const LONG_PAUSE_MS = 50;
 const PAUSE_GROWTH = 1.5;
 /** Pause before a step is tried again without another placement: the way to its host may have come back. */
 const LOSS_PAUSE_MS = 100;
+
+/** What ended a step that may come to a good end when it is tried again; null where `error` is no such thing. */
+export function interruptionOf(error: unknown): ExchangeError | null {
+  if (isInterruption(error)) return error;
+  // The thread computes alone from now on.
+  return error instanceof HelperLostError ? new RoundInterruptedError('this host', error.message) : null;
+}
 
 /** Whom an error shows to be lost, for whoever makes the next placement. */
 export interface Loss {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JanusError } from '../../shared/errors/janus-error.ts';
-import { CacheMemoryError, KvCache } from './kv-cache.ts';
+import { KvCache } from './kv-cache.ts';
+import { CacheMemoryError } from './slot-buffers.ts';
 
 const LAYERS = 2;
 const WIDTH = 3;

@@ -1,8 +1,6 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import { type CacheRows, plainRows } from './cache-rows.ts';
-
-/** There is no memory for another sequence's keys and values now; there may be when one of those that run has ended. */
-export class CacheMemoryError extends JanusError {}
+import { type FloatAllocator, SlotBuffers } from './slot-buffers.ts';
 
 export interface KvCacheShape {
   /** Largest number of sequences at once. */
@@ -14,9 +12,6 @@ export interface KvCacheShape {
   readonly contextLength: number;
 }
 
-/** Gives memory for so many numbers. @throws when there is none */
-export type FloatAllocator = (floats: number) => Float32Array;
-
 export interface KvCacheOptions {
   /** Gives the buffers their memory, for instance memory that threads share. */
   readonly allocate?: FloatAllocator;
@@ -25,10 +20,6 @@ export interface KvCacheOptions {
   /** The form in which rows are kept; default: as they are. */
   readonly rows?: CacheRows;
 }
-
-/** Buffers are sized in multiples of this many tokens, so that sequences of similar length can use the same one. */
-export const GRANULE_TOKENS = 64;
-const BYTES_PER_WORD = 4;
 
 /**
  * Keys and values of the running sequences: per slot and layer one token-major buffer `[capacity, words]` for each, of
@@ -47,13 +38,7 @@ export class KvCache {
   readonly #layers: number;
   readonly #rows: CacheRows;
   readonly #contextLength: number;
-  readonly #allocate: FloatAllocator;
-  readonly #free: (buffer: Float32Array) => void;
-  /** [slot][layer] → `[allocated, words]` */
-  readonly #keys: Float32Array[][];
-  readonly #values: Float32Array[][];
-  /** Tokens that a slot's buffers hold. */
-  readonly #allocated: Int32Array;
+  readonly #buffers: SlotBuffers;
   /** Tokens that the sequence in a slot was promised; 0: the slot is free. */
   readonly #capacity: Int32Array;
   readonly #length: Int32Array;
@@ -66,12 +51,10 @@ export class KvCache {
     this.#layers = layers;
     this.#rows = options.rows ?? plainRows(kvWidth);
     this.#contextLength = contextLength;
-    this.#allocate = options.allocate ?? ((floats) => new Float32Array(floats));
-    this.#free = options.free ?? (() => {});
-    this.maxBytes = slots * contextLength * this.#bytesPerToken;
-    this.#keys = Array.from({ length: slots }, () => []);
-    this.#values = Array.from({ length: slots }, () => []);
-    this.#allocated = new Int32Array(slots);
+    const { allocate = (floats) => new Float32Array(floats), free = () => {} } = options;
+    const rowWords = this.#rows.words;
+    this.#buffers = new SlotBuffers({ slots, layers, rowWords, contextLength }, allocate, free);
+    this.maxBytes = slots * contextLength * this.#buffers.bytesPerToken;
     this.#capacity = new Int32Array(slots);
     this.#length = new Int32Array(slots);
   }
@@ -88,7 +71,7 @@ export class KvCache {
 
   /** Bytes of all buffers, those of free slots included. */
   get bytesInUse(): number {
-    return this.#allocated.reduce((sum, tokens) => sum + tokens, 0) * this.#bytesPerToken;
+    return this.#buffers.bytes;
   }
 
   /**
@@ -104,9 +87,10 @@ export class KvCache {
         `A sequence of ${capacityTokens} tokens does not fit the model's context of ${this.#contextLength}: shorten the prompt or lower max_tokens.`,
       );
     }
-    const slot = this.#bestFreeSlot(capacityTokens);
+    const isFree = (slot: number): boolean => this.#capacity[slot] === 0;
+    const slot = this.#buffers.bestSlot(capacityTokens, isFree);
     if (slot < 0) return -1;
-    if (this.#allocated[slot] < capacityTokens) this.#grow(slot, capacityTokens);
+    this.#buffers.hold(slot, capacityTokens, isFree);
     this.#capacity[slot] = capacityTokens;
     this.#length[slot] = 0;
     this.#inUse++;
@@ -150,8 +134,8 @@ export class KvCache {
       );
     }
     const length = this.#length[slot];
-    this.#rows.store(keys, sourceRow, rows, this.#keys[slot][layer], length);
-    this.#rows.store(values, sourceRow, rows, this.#values[slot][layer], length);
+    this.#rows.store(keys, sourceRow, rows, this.#buffers.keys[slot][layer], length);
+    this.#rows.store(values, sourceRow, rows, this.#buffers.values[slot][layer], length);
   }
 
   /** Makes the rows that were appended in every layer part of the sequence, once per step. */
@@ -177,8 +161,8 @@ export class KvCache {
     const from = firstToken * this.rowWords;
     const size = tokens * this.rowWords;
     for (let layer = 0; layer < this.#layers; layer++) {
-      block.set(this.#keys[slot][layer].subarray(from, from + size), 2 * layer * size);
-      block.set(this.#values[slot][layer].subarray(from, from + size), (2 * layer + 1) * size);
+      block.set(this.#buffers.keys[slot][layer].subarray(from, from + size), 2 * layer * size);
+      block.set(this.#buffers.values[slot][layer].subarray(from, from + size), (2 * layer + 1) * size);
     }
   }
 
@@ -198,8 +182,11 @@ export class KvCache {
     for (let layer = 0; layer < this.#layers; layer++) {
       const keys = 2 * layer * tokens;
       const values = keys + tokens;
-      this.#keys[slot][layer].set(block.subarray((keys + first) * width, (keys + end) * width), to);
-      this.#values[slot][layer].set(block.subarray((values + first) * width, (values + end) * width), to);
+      this.#buffers.keys[slot][layer].set(block.subarray((keys + first) * width, (keys + end) * width), to);
+      this.#buffers.values[slot][layer].set(
+        block.subarray((values + first) * width, (values + end) * width),
+        to,
+      );
     }
     this.#length[slot] += end - first;
   }
@@ -214,79 +201,27 @@ export class KvCache {
 
   /** View `[length + extraRows, words]` of a layer's keys; `extraRows`: those appended in the step in progress. */
   keys(slot: number, layer: number, extraRows = 0): Float32Array {
-    return this.#view(this.#keys, slot, layer, extraRows);
+    return this.#view(this.#buffers.keys, slot, layer, extraRows);
   }
 
   /** As `keys`, of the values. */
   values(slot: number, layer: number, extraRows = 0): Float32Array {
-    return this.#view(this.#values, slot, layer, extraRows);
-  }
-
-  get #bytesPerToken(): number {
-    return this.#layers * this.rowWords * 2 * BYTES_PER_WORD;
+    return this.#view(this.#buffers.values, slot, layer, extraRows);
   }
 
   #blockTokens(block: Float32Array): number {
     return Math.floor(block.length / (2 * this.#layers * this.rowWords));
   }
 
-  #view(buffers: readonly Float32Array[][], slot: number, layer: number, extraRows: number): Float32Array {
+  #view(
+    buffers: readonly (readonly Float32Array[])[],
+    slot: number,
+    layer: number,
+    extraRows: number,
+  ): Float32Array {
     this.#checkRoom(slot, extraRows);
     this.#checkLayer(layer);
     return buffers[slot][layer].subarray(0, (this.#length[slot] + extraRows) * this.rowWords);
-  }
-
-  /** The free slot with the smallest buffers that suffice; without one, that with the largest, which has least to add. */
-  #bestFreeSlot(capacityTokens: number): number {
-    let best = -1;
-    for (let slot = 0; slot < this.slots; slot++) {
-      if (this.#capacity[slot] > 0) continue;
-      const allocated = this.#allocated[slot];
-      const bestAllocated = best < 0 ? -1 : this.#allocated[best];
-      const better =
-        bestAllocated >= capacityTokens
-          ? allocated >= capacityTokens && allocated < bestAllocated
-          : allocated > bestAllocated;
-      if (better) best = slot;
-    }
-    return best;
-  }
-
-  #grow(slot: number, capacityTokens: number): void {
-    const tokens = Math.min(Math.ceil(capacityTokens / GRANULE_TOKENS) * GRANULE_TOKENS, this.#contextLength);
-    // The old buffers go first, so that at no time more than `maxBytes` are in use.
-    this.#giveBack(slot);
-    try {
-      this.#allocateSlot(slot, tokens);
-    } catch {
-      // What free slots keep for later is needed now.
-      for (let other = 0; other < this.slots; other++) if (this.#capacity[other] === 0) this.#giveBack(other);
-      try {
-        this.#allocateSlot(slot, tokens);
-      } catch (cause) {
-        this.#giveBack(slot);
-        const megabytes = Math.ceil((tokens * this.#bytesPerToken) / 2 ** 20);
-        throw new CacheMemoryError(
-          `No memory for a KV cache of ${megabytes} MiB for one sequence: shorten the prompt or lower max_tokens.`,
-          { cause },
-        );
-      }
-    }
-    this.#allocated[slot] = tokens;
-  }
-
-  #allocateSlot(slot: number, tokens: number): void {
-    for (let layer = 0; layer < this.#layers; layer++) {
-      this.#keys[slot].push(this.#allocate(tokens * this.rowWords));
-      this.#values[slot].push(this.#allocate(tokens * this.rowWords));
-    }
-  }
-
-  #giveBack(slot: number): void {
-    this.#allocated[slot] = 0;
-    for (const buffers of [this.#keys[slot], this.#values[slot]]) {
-      for (const buffer of buffers.splice(0)) this.#free(buffer);
-    }
   }
 
   #checkTaken(slot: number): void {

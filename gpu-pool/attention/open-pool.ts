@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import { RegimeChooser } from '../../shared/exchange/regime-chooser.ts';
 import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
+import { isReplaceable } from '../../shared/replacement/loss.ts';
 import { servingHosts } from '../../shared/replacement/transition.ts';
 import { placementHosts } from '../../shared/scheduler/layout.ts';
 import { AbsentLink } from '../exchange/absent-link.ts';
@@ -16,6 +17,7 @@ import {
 import { HostRound } from '../exchange/host-round.ts';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import type { ExpertLink } from '../exchange/link.ts';
+import { SILENCE_LIMIT_MS } from '../exchange/peer-watch.ts';
 import { RedisAnswers, RedisLink } from '../exchange/redis-link.ts';
 import { RedisRelay } from '../exchange/redis-relay.ts';
 import { RoundExchange, RoundRows } from '../exchange/round-exchange.ts';
@@ -200,7 +202,8 @@ class LinkFactory {
       listens.node === node && path !== null ? { path } : { host: listens.host, port: listens.port };
     const { model, id: attention } = this.#data;
     const hello = { model: model.name, layers: placement.layers.length, attention };
-    const options = { host, address, shape: this.#shape, hello, overdueAfterMs };
+    const silenceLimitMs = isReplaceable(placement, host) ? SILENCE_LIMIT_MS : null;
+    const options = { host, address, shape: this.#shape, hello, overdueAfterMs, silenceLimitMs };
     return new SocketLink({ ...options, ...(only !== undefined && { only }) });
   }
 

@@ -2,7 +2,8 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import { BLOCK_TOKENS } from '../../shared/prefix/block-key.ts';
 import { NO_BLOCK, PrefixIndex } from '../../shared/prefix/prefix-index.ts';
 import type { PrefixCacheRecord } from '../../shared/protocol/member.ts';
-import type { FloatAllocator, KvCache } from './kv-cache.ts';
+import type { KvCache } from './kv-cache.ts';
+import type { FloatAllocator } from './slot-buffers.ts';
 
 /** Bound of the keys and values that one attention instance keeps beyond their sequences, unless it is told otherwise. */
 export const DEFAULT_PREFIX_CACHE_BYTES = 256 * 2 ** 20;

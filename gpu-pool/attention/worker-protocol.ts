@@ -101,9 +101,12 @@ export interface AttentionWorkerData {
 
 export type AttentionCommand =
   | { readonly kind: 'submit'; readonly job: SequenceJob; readonly emitted: readonly number[] }
-  | { readonly kind: 'cancel'; readonly requestId: string }
+  /** End the sequence of one choice, or those of all where none is named. */
+  | { readonly kind: 'cancel'; readonly requestId: string; readonly choice?: number | undefined }
   /** Go on under another placement, from the next step on. */
   | { readonly kind: 'place'; readonly experts: PlacedExperts }
+  /** End as a defect would make it, for those who try what follows. */
+  | { readonly kind: 'crash' }
   | { readonly kind: 'stop' };
 
 /** The end of one sequence. */

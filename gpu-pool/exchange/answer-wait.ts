@@ -17,6 +17,10 @@ export interface AnswerWaitOptions {
   readonly spinMs?: number;
 }
 
+/** The thread of an instance ended while it owed its share. */
+export const lostDuringStep = (host: string, instance: number): PeerLostError =>
+  new PeerLostError(host, `expert instance ${instance} ended during a layer step`, instance);
+
 /** A sender's wait for the shares that the expert instances of its host owe it in a lane. */
 export class AnswerWait {
   readonly #options: AnswerWaitOptions;
@@ -87,7 +91,7 @@ export class AnswerWait {
       // Its life sign is set back after its thread has ended, or its last answer: an answer may have come in between.
       if (!lane.owes(index)) continue;
       lane.forgive(index);
-      throw new PeerLostError(host, `expert instance ${instance} ended during a layer step`, instance);
+      throw lostDuringStep(host, instance);
     }
     if (this.#closed) throw new LinkClosedError(host);
     const waitedMs = performance.now() - startedAtMs;

@@ -5,8 +5,9 @@ import type { LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout } from '../../shared/scheduler/layout-index.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
+import type { ExpertCompute } from '../runtime/expert-compute.ts';
 import { addShare, Combiner } from './combine.ts';
-import { type ExpertCompute, GroupRunner } from './group-runner.ts';
+import { GroupRunner } from './group-runner.ts';
 import { Lane } from './lane.ts';
 
 const EXPERTS = 14;

@@ -2,7 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import { withInstances } from '../../shared/replacement/numbering.ts';
-import { allocateStep, type Exchange, PooledExchange, type PooledExchangeOptions } from './exchange.ts';
+import {
+  allocateStep,
+  type Exchange,
+  PooledExchange,
+  type PooledExchangeOptions,
+  type Relay,
+} from './exchange.ts';
 import { type ExpertLink, emptyStatistics, PeerLostError } from './link.ts';
 import { MonolithExchange } from './monolith.ts';
 
@@ -28,6 +34,8 @@ class ManualLink implements ExpertLink {
   readonly steps: LayerStep[] = [];
   closed = false;
   settle: (error?: Error) => void = () => {};
+  /** Set while it watches for somebody. */
+  lost: ((error: PeerLostError) => void) | undefined;
 
   constructor(host: string) {
     this.host = host;
@@ -44,9 +52,34 @@ class ManualLink implements ExpertLink {
     });
   }
 
+  watch(_bytes: number, lost: (error: PeerLostError) => void): () => void {
+    this.lost = lost;
+    return () => {
+      this.lost = undefined;
+    };
+  }
+
   async close(): Promise<void> {
     this.closed = true;
   }
+}
+
+/** A relay that never answers. */
+class SilentRelay implements Relay {
+  readonly statistics = emptyStatistics();
+  #failed: (error: Error) => void = () => {};
+
+  exchange(): Promise<void> {
+    return new Promise((_, reject) => {
+      this.#failed = reject;
+    });
+  }
+
+  abandon(error: Error): void {
+    this.#failed(error);
+  }
+
+  async close(): Promise<void> {}
 }
 
 const pooled = (links: readonly ExpertLink[], options: Partial<PooledExchangeOptions> = {}): PooledExchange =>
@@ -118,6 +151,35 @@ describe('an exchange with several hosts', () => {
     const exchange = pooled(links, { closeConnections });
     await exchange.close();
     expect(closedBefore).toEqual([true, true, true]);
+  });
+});
+
+describe('a step under way through the relay', () => {
+  function relayed() {
+    const links = hosts.map((host) => new ManualLink(host));
+    const policy = { choose: () => 'relay' as const, record: () => {}, records: [] };
+    const exchange = pooled(links, { relay: { relay: new SilentRelay(), policy } });
+    exchange.step.expertIds.set([heldBy('a')[0]!, heldBy('b')[0]!]);
+    const output = new Float32Array(8);
+    return { links, output, done: exchange.run(0, 1, output) };
+  }
+
+  test('is sent directly as soon as the connection to one of its hosts breaks', async () => {
+    const { links, output, done } = relayed();
+    expect(links.map(({ lost }) => lost !== undefined)).toEqual([true, true, false]);
+    links[1]!.lost!(new PeerLostError('b', 'the connection was closed'));
+    await expect.poll(() => links.map((link) => link.steps.length)).toEqual([1, 1, 0]);
+    expect(links.map(({ lost }) => lost)).toEqual([undefined, undefined, undefined]);
+    for (const link of links.slice(0, 2)) link.settle();
+    await done;
+    expect([...output.subarray(0, 2)]).toEqual([11, 11]);
+  });
+
+  test('fails as soon as one of its hosts is lost for certain', async () => {
+    const { links, done } = relayed();
+    links[0]!.lost!(new PeerLostError('a', 'it was silent', 'host'));
+    await expect(done).rejects.toThrow(/Expert host a is lost: it was silent/);
+    expect(links.flatMap((link) => link.steps)).toEqual([]);
   });
 });
 

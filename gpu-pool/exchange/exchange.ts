@@ -13,6 +13,7 @@ import {
   ExpertFailedError,
   type ExpertLink,
   type LinkStatistics,
+  PeerLostError,
   StalePlacementError,
 } from './link.ts';
 
@@ -60,6 +61,8 @@ export interface Destination {
 export interface Relay {
   readonly statistics: LinkStatistics;
   exchange(step: LayerStep, to: readonly number[], outputs: readonly Float32Array[]): Promise<void>;
+  /** Ends the step under way with `error`. */
+  abandon(error: Error): void;
   close(): Promise<void>;
 }
 
@@ -200,7 +203,7 @@ export class PooledExchange implements Exchange {
 
   /**
    * A step that the relay cannot bring to an end is sent directly: computing it twice gives the same. What a host itself
-   * answered it would only answer again.
+   * answered it would only answer again. Redis does not tell of a host that has died or hangs: its direct connection does.
    */
   async #sendByRelay(
     relay: Relay,
@@ -208,14 +211,22 @@ export class PooledExchange implements Exchange {
     involved: readonly number[],
     outputs: readonly Float32Array[],
   ): Promise<number> {
+    const { destinations, shape } = this.#options;
+    const abandon = (error: PeerLostError): void => relay.abandon(error);
+    const watches = involved.map((position) =>
+      destinations[position]!.link.watch?.(stepBytes(step, shape), abandon),
+    );
     try {
       await relay.exchange(step, involved, outputs);
       return relay.statistics.aMax;
     } catch (error) {
       const isAnswer = error instanceof StalePlacementError || error instanceof ExpertFailedError;
-      if (isAnswer || !(error instanceof ExchangeError)) throw error;
-      return this.#sendDirectly(step, involved, outputs);
+      const isLost = error instanceof PeerLostError && error.lost === 'host';
+      if (isAnswer || isLost || !(error instanceof ExchangeError)) throw error;
+    } finally {
+      for (const end of watches) end?.();
     }
+    return this.#sendDirectly(step, involved, outputs);
   }
 
   async #sendDirectly(

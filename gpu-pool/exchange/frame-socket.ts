@@ -6,6 +6,9 @@ const LENGTH_BYTES = 4;
 /**
  * Frames over a stream socket: each is preceded by its length, 32 bits, little-endian. A frame is handed over as a view of
  * memory that the next frame overwrites, so nothing is allocated per frame; whoever needs it longer copies it.
+ *
+ * A length of 0 is a probe, which asks whether the other side lives, or the answer to one. It touches no memory of frames, so
+ * it may come while one is being worked on.
  */
 export class FrameSocket {
   readonly #socket: Socket;
@@ -15,7 +18,10 @@ export class FrameSocket {
   /** Bytes of the length, then of the frame, that have arrived. */
   #lengthRead = 0;
   #frameRead = 0;
+  #answersProbes = false;
   #onFrame: (frame: Buffer) => void;
+  /** Grows with whatever comes. */
+  heard = 0;
 
   /**
    * @param limitBytes longest frame that is accepted; a longer one ends the connection, since nothing after it can be found
@@ -38,6 +44,7 @@ export class FrameSocket {
     });
     socket.on('close', () => onEnd(reason));
     socket.on('data', (chunk: Buffer) => {
+      this.heard++;
       try {
         this.#take(chunk);
       } catch (error) {
@@ -62,6 +69,16 @@ export class FrameSocket {
     this.#socket.uncork();
   }
 
+  /** Asks the other side for a sign of life, or gives one. */
+  probe(): void {
+    this.#socket.write(this.#prefix);
+  }
+
+  /** From now on probes are answered. */
+  answerProbes(): void {
+    this.#answersProbes = true;
+  }
+
   /** Ends the connection at once. */
   destroy(): void {
     this.#socket.destroy();
@@ -80,10 +97,16 @@ export class FrameSocket {
         chunk.copy(this.#length, this.#lengthRead, at, end);
         this.#lengthRead += end - at;
         at = end;
+        if (this.#lengthRead === LENGTH_BYTES && this.#length.readUInt32LE() === 0) this.#takeProbe();
         continue;
       }
       at += this.#takeBody(chunk, at);
     }
+  }
+
+  #takeProbe(): void {
+    this.#lengthRead = 0;
+    if (this.#answersProbes) this.probe();
   }
 
   #takeBody(chunk: Buffer, at: number): number {

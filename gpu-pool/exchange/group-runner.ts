@@ -1,27 +1,5 @@
+import type { ExpertCompute, PairsCompute } from '../runtime/expert-compute.ts';
 import type { Lane } from './lane.ts';
-
-/** Computes rows of one expert of one layer: `input` `[M, H]` to `output` `[M, H]`. */
-export type ExpertCompute = (
-  layer: number,
-  expert: number,
-  input: Float32Array,
-  rows: number,
-  output: Float32Array,
-) => void;
-
-/**
- * The same where everything lies in kernel memory: from those rows of `hidden` `[T, H]` whose pairs stand in `pairs` from
- * `first` on, to as many rows of `outputs` from `first` on. Returns false, and does nothing, where it cannot.
- */
-export type PairsCompute = (
-  layer: number,
-  expert: number,
-  hidden: Float32Array,
-  pairs: Int32Array,
-  first: number,
-  rows: number,
-  outputs: Float32Array,
-) => boolean;
 
 /** Runs the groups that a lane's schedule gives to one instance, from the lane's `hidden` to its `outputs`. */
 export class GroupRunner {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** Version of the frames and of this handshake; both ends must have the same. */
-export const EXCHANGE_PROTOCOL = 1;
+export const EXCHANGE_PROTOCOL = 2;
 /** Longest hello or welcome, in bytes. */
 export const HANDSHAKE_LIMIT_BYTES = 4_096;
 

@@ -35,6 +35,21 @@ test('shows the life sign of each instance, and counting and ringing do not touc
   expect(memory.rings(1)).toBe(1);
 });
 
+test('tells which placement versions are served, and counting changes nothing of it', () => {
+  const memory = new HostMemory(4, 2);
+  const [oldest, newest] = [Date.UTC(2100, 1), Date.UTC(2100, 2)];
+  memory.serveVersions(oldest, newest);
+  memory.count(5, 7, 2, 3.5);
+  expect([oldest - 1, oldest, newest, newest + 1].map((version) => memory.serves(version))).toEqual([
+    false,
+    true,
+    true,
+    false,
+  ]);
+  expect(memory.newestVersion).toBe(newest);
+  expect(memory.counters(5).layerSteps).toBe(1);
+});
+
 test('a ring wakes the thread that waits for it, and one that comes before the wait is not lost', async () => {
   const memory = new HostMemory(0, 2);
   const seen = memory.rings(0);

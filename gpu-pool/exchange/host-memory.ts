@@ -17,7 +17,7 @@ const ACTIVATED_MAX = 3;
 const GROUPS = 4;
 const GROUPS_MS = 5;
 
-/** Behind the blocks of all instances: the oldest and the newest placement version that the host serves. */
+/** Behind the blocks of all instances: the oldest and the newest placement version that the host serves, as doubles. */
 const OLDEST_VERSION = 0;
 const NEWEST_VERSION = 1;
 
@@ -53,19 +53,19 @@ export class HostMemory {
    * step of an old one.
    */
   serveVersions(oldest: number, newest: number): void {
-    const first = this.instances * WORDS_PER_INSTANCE;
-    Atomics.store(this.#words, first + OLDEST_VERSION, oldest);
-    Atomics.store(this.#words, first + NEWEST_VERSION, newest);
+    const first = this.instances * DOUBLES_PER_INSTANCE;
+    this.#doubles[first + OLDEST_VERSION] = oldest;
+    this.#doubles[first + NEWEST_VERSION] = newest;
   }
 
   /** Whether layer steps of placement `version` are served. A step is read after the versions, since its request is atomic. */
   serves(version: number): boolean {
-    const first = this.instances * WORDS_PER_INSTANCE;
-    return version >= this.#words[first + OLDEST_VERSION]! && version <= this.newestVersion;
+    const oldest = this.#doubles[this.instances * DOUBLES_PER_INSTANCE + OLDEST_VERSION]!;
+    return version >= oldest && version <= this.newestVersion;
   }
 
   get newestVersion(): number {
-    return this.#words[this.instances * WORDS_PER_INSTANCE + NEWEST_VERSION]!;
+    return this.#doubles[this.instances * DOUBLES_PER_INSTANCE + NEWEST_VERSION]!;
   }
 
   #word(instance: number, word: number): number {

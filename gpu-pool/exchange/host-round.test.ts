@@ -12,6 +12,7 @@ const GATHER_MS = 1.9;
 const EXCHANGE_FAILURE = { isExchangeError: true };
 const LEADER_ENDED = {
   isExchangeError: true,
+  isInterruption: true,
   message: expect.stringMatching(/sent for this host has ended/),
 };
 
@@ -240,6 +241,25 @@ describe('an instance whose thread is ended', () => {
     await expect(within(third.run(0))).rejects.toMatchObject(LEADER_ENDED);
     await third.end();
     await all([second, third], (thread) => thread.begin());
+  });
+
+  test('takes part again with another thread, when the round in which it ended is over', async () => {
+    const threads = await start(3);
+    const holder = threads.pop()!;
+    const [leader, follower] = threads as [RoundThread, RoundThread];
+    await beginTogether([leader, follower], holder);
+    const waits = follower.run(0);
+    await sleep(SETTLE_MS);
+    await leader.kill();
+    expect(leader.readmit()).toBe(false);
+    await expect(within(waits)).rejects.toMatchObject(LEADER_ENDED);
+    expect(leader.readmit()).toBe(false);
+    await follower.end();
+    expect(leader.readmit()).toBe(true);
+    const again = await within(leader.startAgain());
+    onTestFinished(() => again.kill());
+    await beginTogether([again, follower], holder);
+    expect(await all([again, follower], (thread) => thread.run(0))).toEqual([[0, 1], []]);
   });
 
   test('while it waits for a round is not part of it', async () => {

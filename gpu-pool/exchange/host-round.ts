@@ -156,7 +156,7 @@ export class HostRound {
         throw new RoundFailure(this.#readFailure(), outcome === RoundOutcome.interrupted);
       }
       if (leader === this.#index) return false;
-      if (isLost) throw new RoundFailure('the attention instance that sent for this host has ended', false);
+      if (isLost) throw new RoundFailure('the attention instance that sent for this host has ended', true);
       Atomics.wait(this.#words, FOLLOWER_NEWS, news, WAIT_SLICE_MS);
     }
   }
@@ -238,8 +238,8 @@ function unlock(words: Int32Array<SharedArrayBuffer>, index: number): void {
 }
 
 /**
- * Takes the instance at `index`, whose thread has ended, out of the round for good. Where it was the leader, the layer step
- * fails for those that wait for it. Never waits, so the main thread of a host may call it.
+ * Takes the instance at `index`, whose thread has ended, out of the round. Where it was the leader, the layer step fails for
+ * those that wait for it, and may be sent again. Never waits, so the main thread of a host may call it.
  */
 export function dropFromRound(memory: SharedArrayBuffer, index: number): void {
   const words = new Int32Array(memory, 0, WORDS);
@@ -247,4 +247,19 @@ export function dropFromRound(memory: SharedArrayBuffer, index: number): void {
   unlock(words, index);
   tell(words, LEADER_NEWS);
   tell(words, FOLLOWER_NEWS);
+}
+
+/**
+ * Lets another thread take the place of an instance that was dropped. Returns false, and does nothing, while others are in the
+ * round in which it ended: they must still see that it has. Never waits either.
+ */
+export function readmitToRound(memory: SharedArrayBuffer, index: number): boolean {
+  const words = new Int32Array(memory, 0, WORDS);
+  const bit = 1 << index;
+  const participants = Atomics.load(words, PARTICIPANTS);
+  const isLeft = (participants & ~Atomics.load(words, LOST)) === 0;
+  if ((participants & bit) !== 0 && !isLeft) return false;
+  for (const mask of [ACTIVE, JOINED, PARTICIPANTS, ARRIVED]) Atomics.and(words, mask, ~bit);
+  Atomics.and(words, LOST, ~bit);
+  return true;
 }

@@ -1,5 +1,6 @@
 import { HostMemory } from './host-memory.ts';
-import { Lane, type LaneMemory, type LaneOptions } from './lane.ts';
+import { Lane } from './lane.ts';
+import type { LaneMemory, LaneOptions } from './lane-layout.ts';
 
 /** Everything that the threads of one host share for the exchange, in a form that a worker thread can be given. */
 export interface SharedExchange {

@@ -1,4 +1,5 @@
-import { type ExpertCompute, GroupRunner, groupsOf, type PairsCompute } from './group-runner.ts';
+import type { ExpertCompute, PairsCompute } from '../runtime/expert-compute.ts';
+import { GroupRunner, groupsOf } from './group-runner.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Lane } from './lane.ts';
 

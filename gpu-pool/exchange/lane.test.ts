@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Lane, type LaneOptions, Outcome } from './lane.ts';
+import { Lane, Outcome } from './lane.ts';
+import type { LaneOptions } from './lane-layout.ts';
 
 const options: LaneOptions = {
   shape: { maxRows: 4, hiddenSize: 3, expertsPerToken: 2 },
@@ -7,6 +8,9 @@ const options: LaneOptions = {
   placedInstances: 2,
   experts: 4,
 };
+
+/** A time in milliseconds, as versions are. */
+const VERSION = Date.UTC(2100, 1);
 
 /** The same lane as its sender and as its instances have it. */
 function openBoth(): { sender: Lane; instance: Lane } {
@@ -17,12 +21,12 @@ function openBoth(): { sender: Lane; instance: Lane } {
 describe('a lane', () => {
   test('shows the step to the other threads in the same memory', () => {
     const { sender, instance } = openBoth();
-    Object.assign(sender, { rows: 2, layer: 5, placementVersion: 9 });
+    Object.assign(sender, { rows: 2, layer: 5, placementVersion: VERSION });
     sender.hidden.set([1, 2, 3, 4, 5, 6]);
     sender.expertIds.set([3, 1, 0, 2]);
     sender.gateWeights.set([0.5, 0.25]);
     sender.groups.groupPairs.set([7, 8]);
-    expect(instance).toMatchObject({ rows: 2, layer: 5, placementVersion: 9 });
+    expect(instance).toMatchObject({ rows: 2, layer: 5, placementVersion: VERSION });
     expect([...instance.hidden.subarray(3, 6)]).toEqual([4, 5, 6]);
     expect(instance.hiddenBytes.readFloatLE(20)).toBe(6);
     expect([...instance.expertIds.subarray(0, 4)]).toEqual([3, 1, 0, 2]);
@@ -31,7 +35,7 @@ describe('a lane', () => {
     instance.outputs.fill(1);
     expect(sender.outputs.every((value) => value === 1)).toBe(true);
     // Nothing overlaps: the step is as it was.
-    expect(sender).toMatchObject({ rows: 2, layer: 5, placementVersion: 9 });
+    expect(sender).toMatchObject({ rows: 2, layer: 5, placementVersion: VERSION });
     expect([...sender.hidden.subarray(0, 6)]).toEqual([1, 2, 3, 4, 5, 6]);
     expect(sender.owes(0)).toBe(false);
   });
@@ -104,8 +108,9 @@ describe('a lane', () => {
   test('tells which placement a refusing instance holds', () => {
     const { sender, instance } = openBoth();
     sender.ask(1, 1);
-    instance.answerStale(1, instance.request(1), 12);
-    expect([sender.outcome(1), sender.heldVersion(1)]).toEqual([Outcome.stale, 12]);
+    instance.answerStale(1, instance.request(1), VERSION);
+    expect([sender.outcome(1), sender.heldVersion(1)]).toEqual([Outcome.stale, VERSION]);
+    expect(sender.owes(1)).toBe(false);
   });
 
   test('wakes its sender with the last share, not with each', () => {

@@ -1,65 +1,42 @@
 import { ALL_INSTANCES } from '../../shared/protocol/frame.ts';
 import type { LayerStep, LayerStepShape } from '../../shared/protocol/layer-step.ts';
 import type { SchedulerLimits } from '../../shared/scheduler/limits.ts';
-import { allocateRowGroups, type RowGroupViews, rowGroupBytes } from '../../shared/scheduler/row-groups.ts';
+import { allocateRowGroups, type RowGroupViews } from '../../shared/scheduler/row-groups.ts';
 import { readFixedText, writeFixedText } from '../../shared/text/fixed-text.ts';
-
-/** A cache line: each array, and the words of each expert instance, start on one of their own. */
-const LINE_BYTES = 64;
-const LINE_WORDS = LINE_BYTES / 4;
+import {
+  FAILURE_TEXT_BYTES,
+  HEAD_WORDS,
+  type LaneMemory,
+  type LaneOptions,
+  LINE_WORDS,
+  laneBytes,
+  laneLimits,
+  laneParts,
+} from './lane-layout.ts';
 
 /** Words of the head of a lane, which the sender writes. */
 const LAYER = 0;
 const ROWS = 1;
+/** Versions may be times in milliseconds, so this one and `HELD_VERSION` are doubles in two words each. */
 const PLACEMENT_VERSION = 2;
 /** Word on which the sender waits, on a line of its own. */
 const WAKE_UPS = LINE_WORDS;
-const HEAD_WORDS = 2 * LINE_WORDS;
 
 /** Words of each expert instance of the host: the sender writes `ASKED`, the instance the others. */
 const ASKED = 0;
 const ANSWERED = 1;
 const OUTCOME = 2;
-const HELD_VERSION = 3;
 /** Low bits of the request's number, and how many groups of the share are still to be handed out. */
-const GROUPS_LEFT = 4;
-const UNFINISHED_GROUPS = 5;
-const SHARE_FAILED = 6;
+const GROUPS_LEFT = 3;
+const UNFINISHED_GROUPS = 4;
+const SHARE_FAILED = 5;
+const HELD_VERSION = 6;
 const GROUP_BITS = 12;
 const GROUP_MASK = 2 ** GROUP_BITS - 1;
 
 /** How one instance's share of a layer step ended. */
-export const Outcome = { done: 0, stale: 1, failed: 2 } as const;
+export const Outcome = { done: 0, stale: 1, failed: 2, lost: 3 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-
-/** Bytes kept of the message of a failed share. */
-const FAILURE_TEXT_BYTES = 512;
-
-/** Where a lane lies, as it is passed to other threads. In kernel memory, kernels work on it in place. */
-export interface LaneMemory {
-  readonly memory: SharedArrayBuffer | WebAssembly.Memory;
-  /** Of its first byte, a multiple of a cache line. */
-  readonly offset: number;
-}
-
-/** Sizes of a lane. */
-export interface LaneOptions {
-  readonly shape: LayerStepShape;
-  /** Expert instances of this host, which answer in this lane. */
-  readonly instances: number;
-  /** Expert instances of the whole placement, and experts per layer. */
-  readonly placedInstances: number;
-  readonly experts: number;
-}
-
-const onLines = (bytes: number): number => Math.ceil(bytes / LINE_BYTES) * LINE_BYTES;
-
-const limitsOf = ({ shape, experts, placedInstances }: LaneOptions): SchedulerLimits => ({
-  maxTokens: shape.maxRows,
-  topK: shape.expertsPerToken,
-  experts,
-  instances: placedInstances,
-});
 
 /**
  * The memory of one sender (an attention instance, or the endpoint of a remote link) and the expert instances of its
@@ -94,6 +71,8 @@ export class Lane implements LayerStep {
   /** The rows of the step grouped by expert; `outputs` is in the same order. */
   readonly groups: RowGroupViews;
   readonly #control: Int32Array<SharedArrayBuffer>;
+  /** The same memory, for placement versions. */
+  readonly #versions: Float64Array<SharedArrayBuffer>;
   /** `[instances, FAILURE_TEXT_BYTES]` */
   readonly #failures: Uint8Array<SharedArrayBuffer>;
   readonly #instances: number;
@@ -103,42 +82,22 @@ export class Lane implements LayerStep {
     const { shape, instances } = options;
     this.shape = shape;
     this.#instances = instances;
-    this.limits = limitsOf(options);
-    this.memory = memory ?? { memory: new SharedArrayBuffer(Lane.bytes(options)), offset: 0 };
+    this.limits = laneLimits(options);
+    this.memory = memory ?? { memory: new SharedArrayBuffer(laneBytes(options)), offset: 0 };
     const { memory: holder, offset } = this.memory;
     const buffer = holder instanceof WebAssembly.Memory ? (holder.buffer as SharedArrayBuffer) : holder;
-    const parts = Lane.#partBytes(options);
-    const at = (part: number) => parts.slice(0, part).reduce((sum, bytes) => sum + onLines(bytes), offset);
-    const length = (part: number) => parts[part]! / 4;
+    const parts = laneParts(options);
+    const at = (part: number) => offset + parts[part]!.offset;
+    const length = (part: number) => parts[part]!.bytes / 4;
     this.#control = new Int32Array(buffer, at(0), length(0));
+    this.#versions = new Float64Array(buffer, at(0), length(0) / 2);
     this.hidden = new Float32Array(buffer, at(1), length(1));
-    this.hiddenBytes = Buffer.from(buffer, at(1), parts[1]);
+    this.hiddenBytes = Buffer.from(buffer, at(1), parts[1]!.bytes);
     this.expertIds = new Int32Array(buffer, at(2), length(2));
     this.gateWeights = new Float32Array(buffer, at(3), length(3));
     this.outputs = new Float32Array(buffer, at(4), length(4));
-    this.#failures = new Uint8Array(buffer, at(5), parts[5]);
+    this.#failures = new Uint8Array(buffer, at(5), parts[5]!.bytes);
     this.groups = allocateRowGroups(this.limits, buffer, at(6));
-  }
-
-  /** Bytes of head, hidden, expert ids, gate weights, outputs, failures and groups. */
-  static #partBytes(options: LaneOptions): number[] {
-    const { shape, instances } = options;
-    const pairs = shape.maxRows * shape.expertsPerToken;
-    const words = [
-      HEAD_WORDS + instances * LINE_WORDS,
-      shape.maxRows * shape.hiddenSize,
-      pairs,
-      pairs,
-      pairs * shape.hiddenSize,
-      (instances * FAILURE_TEXT_BYTES) / 4,
-      rowGroupBytes(limitsOf(options)) / 4,
-    ];
-    return words.map((length) => length * 4);
-  }
-
-  /** Bytes of a lane. */
-  static bytes(options: LaneOptions): number {
-    return Lane.#partBytes(options).reduce((sum, bytes) => sum + onLines(bytes), 0);
   }
 
   get layer(): number {
@@ -154,10 +113,10 @@ export class Lane implements LayerStep {
     this.#control[ROWS] = value;
   }
   get placementVersion(): number {
-    return this.#control[PLACEMENT_VERSION]!;
+    return this.#versions[PLACEMENT_VERSION / 2]!;
   }
   set placementVersion(value: number) {
-    this.#control[PLACEMENT_VERSION] = value;
+    this.#versions[PLACEMENT_VERSION / 2] = value;
   }
 
   #word(index: number, word: number): number {
@@ -231,8 +190,26 @@ export class Lane implements LayerStep {
   /** Instance: refuses the step, which was made under another placement than the one it holds. */
   answerStale(index: number, request: number, heldVersion: number): void {
     if (!this.#isOpen(index, request)) return;
-    this.#control[this.#word(index, HELD_VERSION)] = heldVersion;
+    this.#versions[this.#word(index, HELD_VERSION) / 2] = heldVersion;
     this.#close(index, request, Outcome.stale);
+  }
+
+  /** Host: the thread of the instance at `index` has ended; what it owes will not come. */
+  loseShare(index: number): void {
+    if (this.owes(index)) this.#close(index, this.request(index), Outcome.lost);
+    this.wakeSender();
+  }
+
+  /** Host: the thread of the sender has ended; no group is handed out any more. Whoever has one still writes it. */
+  abandon(): void {
+    for (let index = 0; index < this.#instances; index++) {
+      Atomics.store(this.#control, this.#word(index, GROUPS_LEFT), 0);
+    }
+  }
+
+  /** Host: gives an abandoned lane, into which nobody writes any more, to another sender. */
+  reset(): void {
+    for (let index = 0; index < this.#instances; index++) this.forgive(index);
   }
 
   #failureText(index: number): Uint8Array {
@@ -262,7 +239,7 @@ export class Lane implements LayerStep {
 
   /** Sender: placement version of an instance whose outcome is `stale`. */
   heldVersion(index: number): number {
-    return this.#control[this.#word(index, HELD_VERSION)]!;
+    return this.#versions[this.#word(index, HELD_VERSION) / 2]!;
   }
 
   /** Sender: message of an instance whose outcome is `failed`. */

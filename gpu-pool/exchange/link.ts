@@ -93,6 +93,14 @@ export interface ExpertLink {
    * the sum, in the gate's order, of gate weight × expert output over the experts that the schedule gave to this host.
    */
   exchange(step: LayerStep, output: Float32Array): Promise<void>;
+  /**
+   * Watches the host while it is sent a step another way, as far as a connection to it stands.
+   *
+   * @param bytes of that step
+   * @param lost called at most once, when the connection breaks or the host falls silent
+   * @returns ends the watch
+   */
+  watch?(bytes: number, lost: (error: PeerLostError) => void): () => void;
   /** Ends the step under way with `LinkClosedError`, and refuses further ones with it. */
   close(): Promise<void>;
 }
@@ -178,7 +186,7 @@ export class ExpertFailedError extends ExchangeError {
   override readonly name = 'ExpertFailedError';
 }
 
-/** The layer step was sent by another attention instance, which was interrupted: see `isInterruption`. */
+/** The layer step depended on another thread of this host, which was interrupted or has ended: see `isInterruption`. */
 export class RoundInterruptedError extends ExchangeError {
   override readonly name = 'RoundInterruptedError';
 }

@@ -1,10 +1,12 @@
 import { AebsScheduler } from '../../shared/scheduler/aebs.ts';
 import { indexLayout, type LayoutIndex } from '../../shared/scheduler/layout-index.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
+import type { ExpertCompute } from '../runtime/expert-compute.ts';
 import { Combiner } from './combine.ts';
 import type { Exchange, ExchangeCounters } from './exchange.ts';
-import { type ExpertCompute, GroupRunner } from './group-runner.ts';
-import { Lane, type LaneOptions } from './lane.ts';
+import { GroupRunner } from './group-runner.ts';
+import { Lane } from './lane.ts';
+import type { LaneOptions } from './lane-layout.ts';
 
 /**
  * No exchange at all: the experts run on the attention instance's own thread. It is the yardstick for what separating the

@@ -131,6 +131,11 @@ export class RedisRelay {
     });
   }
 
+  /** Ends the step under way with `error`. */
+  abandon(error: Error): void {
+    this.#underWay?.failed(error);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const sent = this.#underWay;

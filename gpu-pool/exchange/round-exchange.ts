@@ -15,7 +15,8 @@ export class RoundRows implements LayerStep {
   readonly gateWeights: Float32Array;
   /** `[T, H]`: where the leader puts the MoE output of these rows. */
   readonly output: Float32Array;
-  readonly #head: Int32Array;
+  /** Doubles, since a placement version may be a time in milliseconds. */
+  readonly #head: Float64Array;
 
   /** @param buffer memory of the same shape made by another thread; made anew when absent */
   constructor(shape: LayerStepShape, buffer?: SharedArrayBuffer) {
@@ -29,7 +30,7 @@ export class RoundRows implements LayerStep {
     ];
     const offsets = lengths.map((_, i) => 4 * lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
     this.buffer = buffer ?? new SharedArrayBuffer(4 * lengths.reduce((sum, length) => sum + length, 0));
-    this.#head = new Int32Array(this.buffer, 0, lengths[0]);
+    this.#head = new Float64Array(this.buffer, 0, lengths[0]! / 2);
     this.hidden = new Float32Array(this.buffer, offsets[1], lengths[1]);
     this.expertIds = new Int32Array(this.buffer, offsets[2], lengths[2]);
     this.gateWeights = new Float32Array(this.buffer, offsets[3], lengths[3]);

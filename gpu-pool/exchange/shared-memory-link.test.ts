@@ -119,3 +119,35 @@ test('rings, whatever was said, for a layer that the sender does not compute', a
   await expect(link.exchange(randomStep(1, 13), output)).rejects.toThrow(AnswerOverdueError);
   expect(memory.rings(0)).toBe(1);
 });
+
+test('tells of an instance that ended during the step, also where another thread serves in its place already', async () => {
+  let endsAfter = 1;
+  const { link } = openAssistedLink({
+    ...SLOW,
+    run: (...group) => {
+      SLOW.run(...group);
+      if (endsAfter-- === 0) link.lane.loseShare(0);
+    },
+  });
+  const step = randomStep(4, 14);
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  await expect(link.exchange(step, output)).rejects.toMatchObject({ name: 'PeerLostError', lost: 0 });
+  await link.exchange(step, output);
+  expect(output.slice(0, 4 * SHAPE.hiddenSize)).toEqual(referenceOutput(step, SHAPE));
+});
+
+test('works over a lane whose sender ended with a part of a step', async () => {
+  const { link } = openAssistedLink(SLOW);
+  const { lane } = link;
+  lane.ask(0, 3);
+  const request = lane.request(0);
+  expect(lane.takeGroup(0, request)).toBe(2);
+  lane.abandon();
+  expect(lane.takeGroup(0, request)).toBe(-1);
+  expect(lane.owes(0)).toBe(true);
+  lane.reset();
+  const step = randomStep(3, 15);
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  await link.exchange(step, output);
+  expect(output.slice(0, 3 * SHAPE.hiddenSize)).toEqual(referenceOutput(step, SHAPE));
+});

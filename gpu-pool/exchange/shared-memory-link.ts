@@ -4,9 +4,10 @@ import type { LayerStep } from '../../shared/protocol/layer-step.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { firstPosition } from '../../shared/scheduler/row-group-views.ts';
 import { RowGroups } from '../../shared/scheduler/row-groups.ts';
-import { AnswerWait, type AnswerWaitOptions } from './answer-wait.ts';
+import type { PairsCompute } from '../runtime/expert-compute.ts';
+import { AnswerWait, type AnswerWaitOptions, lostDuringStep } from './answer-wait.ts';
 import { Combiner, type KernelSum } from './combine.ts';
-import { GroupRunner, groupsOf, type PairsCompute } from './group-runner.ts';
+import { GroupRunner, groupsOf } from './group-runner.ts';
 import { type Lane, Outcome } from './lane.ts';
 import {
   ExpertFailedError,
@@ -92,7 +93,7 @@ export class SharedMemoryLink implements ExpertLink {
         maxRows,
         hiddenSize,
         (layer, expert, input, rows, output) => assistant.run(layer, expert, input, rows, output),
-        assistant.runPairs?.bind(assistant),
+        assistant.runPairs,
       );
   }
 
@@ -260,12 +261,11 @@ export class SharedMemoryLink implements ExpertLink {
     for (let index = 0; index < memory.instances; index++) {
       if (!this.#isNeeded(index)) continue;
       const outcome = lane.outcome(index);
+      const instance = memory.firstInstance + index;
       if (outcome === Outcome.failed) {
-        throw new ExpertFailedError(
-          this.host,
-          `Expert instance ${memory.firstInstance + index}: ${lane.failure(index)}`,
-        );
+        throw new ExpertFailedError(this.host, `Expert instance ${instance}: ${lane.failure(index)}`);
       }
+      if (outcome === Outcome.lost) throw lostDuringStep(this.host, instance);
       if (outcome === Outcome.stale) {
         throw new StalePlacementError(this.host, lane.placementVersion, lane.heldVersion(index));
       }

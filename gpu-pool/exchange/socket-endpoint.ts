@@ -89,6 +89,7 @@ export class SocketEndpoint {
         });
       });
     });
+    connection.answerProbes();
     connection.send(encodeHandshake({ host }));
   }
 

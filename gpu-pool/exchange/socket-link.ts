@@ -31,6 +31,7 @@ import {
   recordRoundTrip,
   StepTooLargeError,
 } from './link.ts';
+import { PeerWatch } from './peer-watch.ts';
 
 /** Where an expert host listens: a path of a Unix socket on the same node, or a TCP address. */
 export type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -45,6 +46,8 @@ export interface SocketLinkOptions {
   readonly only?: number;
   /** A step that is not answered for this long ends with `AnswerOverdueError`. */
   readonly overdueAfterMs: number;
+  /** A host that gives no sign of life for this long is given up; null, or absent, where nobody else holds its experts. */
+  readonly silenceLimitMs?: number | null;
 }
 
 /** Longest wait for a connection and its handshake. */
@@ -70,6 +73,10 @@ export class SocketLink implements ExpertLink {
   readonly #frame: Buffer;
   #connection: FrameSocket | undefined;
   #underWay: Sent | undefined;
+  /** Told when the connection breaks while a step goes another way. */
+  #whenBroken: ((error: PeerLostError) => void) | undefined;
+  /** Why the last connection ended, while there is no other one. */
+  #broken: string | undefined;
   #sequence = 0;
   #busy = false;
   #closed = false;
@@ -93,6 +100,25 @@ export class SocketLink implements ExpertLink {
     } finally {
       this.#busy = false;
     }
+  }
+
+  watch(bytes: number, lost: (error: PeerLostError) => void): () => void {
+    const connection = this.#connection;
+    if (connection === undefined) {
+      const reason = this.#broken;
+      // It ended between two steps. The step that is to be watched is sent in this turn of the loop.
+      if (reason !== undefined) queueMicrotask(() => lost(new PeerLostError(this.host, reason)));
+      return () => {};
+    }
+    this.#whenBroken = lost;
+    // Whoever sent the step knows when its answer is overdue.
+    const watch = this.#watch(connection, performance.now(), bytes, (error) => {
+      if (error instanceof PeerLostError) lost(error);
+    });
+    return () => {
+      this.#whenBroken = undefined;
+      watch.end();
+    };
   }
 
   async close(): Promise<void> {
@@ -139,7 +165,7 @@ export class SocketLink implements ExpertLink {
     output: Float32Array,
     startedAtMs: number,
   ): Promise<FrameHeader> {
-    const { shape, overdueAfterMs, hello } = this.#options;
+    const { shape, hello } = this.#options;
     const frame = this.#frame.subarray(0, stepBytes(step, shape));
     const { promise, resolve, reject } = Promise.withResolvers<FrameHeader>();
     this.#sequence = (this.#sequence + 1) >>> 0;
@@ -151,13 +177,7 @@ export class SocketLink implements ExpertLink {
       gather: 0,
       only: this.#options.only ?? ALL_INSTANCES,
     });
-    const overdue = setTimeout(() => {
-      const waitedMs = performance.now() - startedAtMs;
-      // What is still on its way, in either direction, goes down with the connection: the frame's memory is free again.
-      this.#connection = undefined;
-      connection.destroy();
-      reject(new AnswerOverdueError(this.host, waitedMs));
-    }, overdueAfterMs);
+    const watch = this.#watch(connection, startedAtMs, frame.byteLength, reject);
     this.#underWay = {
       sequence: this.#sequence,
       answered: (header, answer) => {
@@ -172,8 +192,33 @@ export class SocketLink implements ExpertLink {
     };
     connection.send(frame);
     return promise.finally(() => {
-      clearTimeout(overdue);
+      watch.end();
       this.#underWay = undefined;
+    });
+  }
+
+  #watch(
+    connection: FrameSocket,
+    startedAtMs: number,
+    bytes: number,
+    reject: (error: Error) => void,
+  ): PeerWatch {
+    const { overdueAfterMs, silenceLimitMs = null } = this.#options;
+    const giveUp = (error: Error): void => {
+      // What is still on its way, in either direction, goes down with the connection: the frame's memory is free again.
+      this.#connection = undefined;
+      connection.destroy();
+      reject(error);
+    };
+    return new PeerWatch({
+      startedAtMs,
+      overdueAfterMs,
+      silenceLimitMs,
+      bytes,
+      heard: () => connection.heard,
+      probe: () => connection.probe(),
+      overdue: (waitedMs) => giveUp(new AnswerOverdueError(this.host, waitedMs)),
+      silent: () => giveUp(new PeerLostError(this.host, `it was silent for ${silenceLimitMs} ms`, 'host')),
     });
   }
 
@@ -185,7 +230,7 @@ export class SocketLink implements ExpertLink {
 
   /** @throws BrokenConnection when there is nobody, PeerLostError when the host refuses */
   async #connect(): Promise<FrameSocket> {
-    const { address, shape, hello, overdueAfterMs } = this.#options;
+    const { address, shape, hello, overdueAfterMs, silenceLimitMs } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     const socket: Socket = connect(address);
     const limit = Math.max(answerBytes(shape.maxRows, shape), FRAME_HEADER_BYTES + FRAME_TEXT_LIMIT_BYTES);
@@ -194,9 +239,13 @@ export class SocketLink implements ExpertLink {
       Math.max(limit, HANDSHAKE_LIMIT_BYTES),
       (frame) => resolve(Buffer.from(frame)),
       (reason) => {
-        if (this.#connection === connection) this.#connection = undefined;
+        if (this.#connection === connection) {
+          this.#connection = undefined;
+          this.#broken = reason;
+        }
         reject(new BrokenConnection(reason));
         this.#underWay?.failed(new BrokenConnection(reason));
+        this.#whenBroken?.(new PeerLostError(this.host, reason));
       },
     );
     const { hiddenSize, expertsPerToken } = shape;
@@ -205,7 +254,7 @@ export class SocketLink implements ExpertLink {
       () => {
         socket.destroy(new Error('the host did not answer the connection'));
       },
-      Math.min(CONNECT_LIMIT_MS, overdueAfterMs),
+      Math.min(silenceLimitMs ?? CONNECT_LIMIT_MS, overdueAfterMs),
     );
     try {
       const welcome = decodeWelcome(await promise);
@@ -214,6 +263,7 @@ export class SocketLink implements ExpertLink {
         throw new PeerLostError(this.host, `it refused the connection: ${welcome.refused}`);
       }
       connection.receive((frame) => this.#receive(frame));
+      this.#broken = undefined;
       return connection;
     } finally {
       clearTimeout(late);

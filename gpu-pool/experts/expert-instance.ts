@@ -2,7 +2,6 @@ import { Worker } from 'node:worker_threads';
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { ReplicaMove } from '../../shared/placement/placement-moves.ts';
 import type { ExpertInstanceRecord, InstanceState } from '../../shared/protocol/member.ts';
-import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { HostMemory } from '../exchange/host-memory.ts';
 import { openHostMemory, openLane, type SharedExchange } from '../exchange/lane-memory.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
@@ -17,8 +16,7 @@ export interface ExpertWorkerData {
   readonly shared: SharedExchange;
   /** Id in the placement. */
   readonly instance: number;
-  /** Per layer the experts to load. */
-  readonly experts: readonly (readonly number[])[];
+  readonly experts: readonly LoadOrder[];
   /** Absent where ONNX Runtime computes everything. */
   readonly kernels?: KernelSource;
   /** Absent where nobody of this host asks for help. */
@@ -29,6 +27,7 @@ export type ExpertWorkerMessage =
   | { readonly kind: 'ready'; readonly loadedBytes: number; readonly loadMs: number }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'loaded'; readonly layer: number; readonly expert: number }
+  | { readonly kind: 'passed' }
   | {
       readonly kind: 'not-loaded';
       readonly layer: number;
@@ -39,11 +38,29 @@ export type ExpertWorkerMessage =
 export type ExpertCommand =
   | { readonly kind: 'load'; readonly orders: readonly LoadOrder[]; readonly urgent: boolean }
   | { readonly kind: 'drop'; readonly experts: readonly ExpertOfLayer[] }
+  /** Answer with `passed` between two pieces of work. */
+  | { readonly kind: 'pass' }
+  /** End as a defect would make it, for those who try what follows. */
+  | { readonly kind: 'crash' }
   | { readonly kind: 'stop' };
 
 export interface ExpertOfLayer {
   readonly layer: number;
   readonly expert: number;
+}
+
+/** An expert instance as it is started. */
+export interface ExpertStart {
+  /** Id in the placement. */
+  readonly id: number;
+  /** C, replica slots per layer. */
+  readonly slots: number;
+  /** What it loads first. */
+  readonly experts: readonly LoadOrder[];
+  readonly model: ModelSource;
+  readonly shared: SharedExchange;
+  /** Absent where ONNX Runtime computes everything. */
+  readonly kernels?: { readonly source: KernelSource; readonly team: TeamSource } | undefined;
 }
 
 /** What an instance tells of itself after it has started. */
@@ -54,6 +71,8 @@ export interface ExpertEvents {
   readonly loaded: (replica: ReplicaMove, failure?: string) => void;
 }
 
+/** Longest that an instance may work at one thing while somebody waits for it to be done. */
+const PASS_LIMIT_MS = 10_000;
 /** Time for an instance to leave its loop after it was told to stop, before its thread is ended. */
 const STOP_LIMIT_MS = 2_000;
 
@@ -68,24 +87,19 @@ export class ExpertInstance {
   readonly #shared: SharedExchange;
   readonly #worker: Worker;
   readonly #ended: Promise<void>;
+  /** Those that wait for `passed`. */
+  readonly #passing: (() => void)[] = [];
 
-  constructor(
-    id: number,
-    placement: Placement,
-    model: ModelSource,
-    shared: SharedExchange,
-    events: ExpertEvents,
-    kernels?: { readonly source: KernelSource; readonly team: TeamSource },
-  ) {
+  constructor({ id, slots, experts, model, shared, kernels }: ExpertStart, events: ExpertEvents) {
     this.id = id;
-    this.slots = placement.capacity;
+    this.slots = slots;
     this.#shared = shared;
     this.#memory = openHostMemory(shared);
     const data: ExpertWorkerData = {
       model,
       shared,
       instance: id,
-      experts: placement.layers.map((layout) => layout.slots[id]!),
+      experts,
       ...(kernels && { kernels: kernels.source, team: kernels.team }),
     };
     keepTelemetryOff();
@@ -101,6 +115,7 @@ export class ExpertInstance {
       };
       this.#worker.on('message', (message: ExpertWorkerMessage) => {
         if (message.kind === 'failed') return fail(message.message);
+        if (message.kind === 'passed') return this.#passing.shift()?.();
         if (message.kind === 'loaded' || message.kind === 'not-loaded') {
           const { layer, expert } = message;
           const failure = message.kind === 'loaded' ? undefined : message.message;
@@ -117,6 +132,7 @@ export class ExpertInstance {
         this.#release();
         const isLost = this.state === 'ready';
         this.state = 'gone';
+        for (const pass of this.#passing.splice(0)) pass();
         if (isLost) events.lost(id, reason);
         resolve();
       });
@@ -127,10 +143,12 @@ export class ExpertInstance {
     return { id: this.id, state: this.state, slots: this.slots, ...this.#memory.counters(this.id) };
   }
 
-  /** Lets every sender that waits for this instance see that it has ended. */
+  /** Lets every sender that waits for this instance see that it has ended, also where another thread soon takes its place. */
   #release(): void {
     this.#memory.setAlive(this.id, false);
-    for (let lane = 0; lane < this.#shared.lanes.length; lane++) openLane(this.#shared, lane).wakeSender();
+    for (let lane = 0; lane < this.#shared.lanes.length; lane++) {
+      openLane(this.#shared, lane).loseShare(this.id - this.#shared.firstInstance);
+    }
   }
 
   /** Loads experts beside those that it holds; each is told by `ExpertEvents`. @param urgent see `ReplicaLoader.add` */
@@ -141,6 +159,18 @@ export class ExpertInstance {
   /** Drops experts that no layer step asks for any more. */
   drop(experts: readonly ExpertOfLayer[]): void {
     this.#tell({ kind: 'drop', experts });
+  }
+
+  /** Resolves when the thread is done with whatever it works at now, or has ended. @throws JanusError when that takes too long */
+  async passed(): Promise<void> {
+    if (this.state !== 'ready') return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#passing.push(resolve);
+    this.#tell({ kind: 'pass' });
+    const timer = setTimeout(() => {
+      reject(new JanusError(`expert instance ${this.id} works at one thing for over ${PASS_LIMIT_MS} ms`));
+    }, PASS_LIMIT_MS);
+    await promise.finally(() => clearTimeout(timer));
   }
 
   #tell(command: ExpertCommand): void {
@@ -158,8 +188,9 @@ export class ExpertInstance {
     clearTimeout(timer);
   }
 
-  /** Ends the thread at once, as a crash would. */
+  /** Makes the thread end by itself, as a defect would; resolves when it has. */
   async kill(): Promise<void> {
-    await this.#worker.terminate();
+    this.#tell({ kind: 'crash' });
+    await this.#ended;
   }
 }

@@ -21,8 +21,9 @@ const say = (message: ExpertWorkerMessage): void => port.postMessage(message);
 function load(): ExpertModel {
   const { config, weights, formats } = openModel(data.model);
   const loaded = new ExpertModel(config, weights, formats, data.kernels);
-  for (const [layer, ids] of data.experts.entries()) {
-    for (const expert of ids) loaded.load(layer, expert);
+  for (const { layer, expert, isThere } of data.experts) {
+    if (isThere) loaded.adopt(layer, expert);
+    else loaded.load(layer, expert);
   }
   return loaded;
 }
@@ -45,6 +46,8 @@ function control(experts: ExpertModel, loader: ReplicaLoader): 'go on' | 'stop' 
     const command = said.message as ExpertCommand;
     if (command.kind === 'stop') return 'stop';
     if (command.kind === 'load') loader.add(command.orders, command.urgent);
+    else if (command.kind === 'pass') say({ kind: 'passed' });
+    else if (command.kind === 'crash') throw new Error('it was told to crash');
     else for (const { layer, expert } of command.experts) experts.unload(layer, expert);
   }
   return 'go on';
@@ -84,7 +87,7 @@ try {
     (layer, expert, input, rows, output) => experts.run(layer, expert, input, rows, output),
     {
       ...helpOptions(data.kernels, data.team),
-      computePairs: experts.runPairs.bind(experts),
+      computePairs: experts.runPairs,
       aside: () => loader.run(() => performance.now()),
     },
   );

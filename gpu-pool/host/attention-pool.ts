@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement } from '../../shared/model/config.ts';
 import type { TraceShape } from '../../shared/placement/trace.ts';
 import type { AttentionInstanceRecord, ExchangeRecord, TrafficRecord } from '../../shared/protocol/member.ts';
@@ -10,8 +11,10 @@ import type { AttentionLimits, ExpertSource, PlacedExperts } from '../attention/
 import type { ExchangeStatistics } from '../exchange/exchange.ts';
 import { sumRegimes } from '../exchange/switchable-exchange.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
+import { HeldJobs } from './held-jobs.ts';
 import type { KernelPlan } from './kernel-plan.ts';
 import { RequestConsumer } from './request-consumer.ts';
+import { Restarts } from './restarts.ts';
 import { TokenStreamWriter } from './token-stream-writer.ts';
 import { startTraceStoring } from './trace-store.ts';
 
@@ -30,7 +33,15 @@ export interface AttentionPoolOptions {
   readonly kernels: KernelPlan | null;
   /** Null where nothing is traced. */
   readonly tracer: Tracer | null;
-  readonly onLost: (instance: string, index: number, reason: string) => void;
+  readonly log: (message: string) => void;
+  /** Called when the thread of the instance at `index` has ended by itself. */
+  readonly onLost: (index: number) => void;
+  /** Awaited before that instance is started again. @throws JanusError when it cannot be now */
+  readonly onRestart: (index: number) => Promise<void>;
+  /** Called when an instance serves again. */
+  readonly onRestarted: () => void;
+  /** Called when an instance has ended too often. */
+  readonly givenUp: (reason: string) => void;
   readonly onInterrupted?: (interrupted: Interrupted) => void;
 }
 
@@ -41,14 +52,32 @@ const US_PER_MS = 1_000;
 
 /** The attention instances of one host, and the consumer that feeds them from the model's queue. */
 export class AttentionPool {
-  readonly instances: readonly AttentionInstance[];
   readonly #options: AttentionPoolOptions;
+  readonly #writer: TokenStreamWriter;
+  readonly #jobs: HeldJobs;
+  readonly #instances: AttentionInstance[];
+  readonly #restarts: readonly Restarts[];
+  /** Under the placement that instances were last told. */
+  #experts: AttentionPoolOptions['experts'];
   #consumer: RequestConsumer | undefined;
   #stopTraces: (() => Promise<void>) | undefined;
+  #isStopping = false;
 
-  private constructor(options: AttentionPoolOptions, instances: readonly AttentionInstance[]) {
+  private constructor(options: AttentionPoolOptions) {
+    const { redis, model, experts, log, givenUp } = options;
     this.#options = options;
-    this.instances = instances;
+    this.#experts = experts;
+    this.#writer = new TokenStreamWriter(redis);
+    this.#jobs = new HeldJobs(redis, model.name, this.#writer);
+    this.#instances = Array.from({ length: options.instances }, (_, index) => this.#open(index));
+    this.#restarts = this.#instances.map(({ id }, index) => {
+      const start = () => this.#startAgain(index);
+      return new Restarts({ name: `attention instance ${id}`, start, log, givenUp });
+    });
+  }
+
+  get instances(): readonly AttentionInstance[] {
+    return this.#instances;
   }
 
   /**
@@ -57,34 +86,49 @@ export class AttentionPool {
    * @throws JanusError when an instance cannot load its model; then none is left running
    */
   static async start(options: AttentionPoolOptions): Promise<AttentionPool> {
-    const { host, model, limits, redis, tracer } = options;
-    const writer = new TokenStreamWriter(redis);
-    const instances = Array.from({ length: options.instances }, (_, index) => {
-      const experts = options.experts(index);
-      const trace = allocateTraceMemory(options.traceShape, DEFAULT_TRACE_SAMPLING.windowRows);
-      const common = { id: `${host}-${index}`, model, limits, experts, gate: options.gate, trace };
-      const kernels = options.kernels?.attention(index);
-      const data = { ...common, ...(kernels && { kernels }) };
-      return new AttentionInstance(
-        data,
-        (events) => writer.write(events),
-        (id, reason) => options.onLost(id, index, reason),
-        tracer && new SequenceTraces(tracer, data.id),
-        options.onInterrupted,
-      );
-    });
-    const pool = new AttentionPool(options, instances);
-    const loaded = await Promise.allSettled(instances.map((instance) => instance.ready));
+    const pool = new AttentionPool(options);
+    const loaded = await Promise.allSettled(pool.#instances.map((instance) => instance.ready));
     const failed = loaded.find((result) => result.status === 'rejected');
     if (failed) {
       await pool.stop();
       throw failed.reason;
     }
-    await pool.#consume(writer);
+    await pool.#consume();
     return pool;
   }
 
-  async #consume(writer: TokenStreamWriter): Promise<void> {
+  #open(index: number): AttentionInstance {
+    const { host, model, limits, gate, tracer, traceShape, onInterrupted } = this.#options;
+    const trace = allocateTraceMemory(traceShape, DEFAULT_TRACE_SAMPLING.windowRows);
+    const common = { id: `${host}-${index}`, model, limits, experts: this.#experts(index), gate, trace };
+    const kernels = this.#options.kernels?.attention(index);
+    const data = { ...common, ...(kernels && { kernels }) };
+    return new AttentionInstance(
+      data,
+      (events) => this.#jobs.write(events),
+      (reason) => this.#lose(index, reason),
+      tracer && new SequenceTraces(tracer, data.id),
+      onInterrupted,
+    );
+  }
+
+  #lose(index: number, reason: string): void {
+    this.#options.onLost(index);
+    this.#consumer?.adjust();
+    this.#restarts[index]!.ended(reason);
+  }
+
+  async #startAgain(index: number): Promise<void> {
+    await this.#options.onRestart(index);
+    if (this.#isStopping) throw new JanusError('The host is stopping.');
+    const instance = this.#open(index);
+    this.#instances[index] = instance;
+    await instance.ready;
+    this.#consumer?.adjust();
+    this.#options.onRestarted();
+  }
+
+  async #consume(): Promise<void> {
     const { model, redis, redisUrl } = this.#options;
     this.#consumer = await RequestConsumer.start({
       model: model.name,
@@ -92,7 +136,8 @@ export class AttentionPool {
       redis,
       subscriber: redis.duplicate(),
       instances: this.instances,
-      writer,
+      writer: this.#writer,
+      jobs: this.#jobs,
     });
     this.#stopTraces = startTraceStoring({
       redis,
@@ -103,6 +148,7 @@ export class AttentionPool {
 
   /** Lets the instances go on under another placement, each after the step it is at. */
   place(experts: (index: number) => PlacedExperts): void {
+    this.#experts = experts;
     for (const [index, instance] of this.instances.entries()) instance.place(experts(index));
   }
 
@@ -161,8 +207,11 @@ export class AttentionPool {
 
   /** Ends at once; sequences that still run fail as unavailable. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
+    const closed = this.#restarts.map((restarts) => restarts.close());
     await this.#stopTraces?.();
     await Promise.all(this.instances.map((instance) => instance.stop()));
+    await Promise.all(closed);
     await this.#consumer?.close();
   }
 }

@@ -8,13 +8,19 @@ import {
   replicasToLoad,
 } from '../../shared/replacement/replica-set.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
-import type { LaneOptions } from '../exchange/lane.ts';
-import { allocateSharedExchange, openHostMemory, type SharedExchange } from '../exchange/lane-memory.ts';
+import type { LaneOptions } from '../exchange/lane-layout.ts';
+import {
+  allocateSharedExchange,
+  openHostMemory,
+  openLane,
+  type SharedExchange,
+} from '../exchange/lane-memory.ts';
 import { ExpertInstance } from '../experts/expert-instance.ts';
 import type { LoadOrder } from '../experts/replica-loader.ts';
 import type { ModelSource } from '../runtime/model-source.ts';
 import type { ExpertRoom } from './expert-room.ts';
 import type { KernelPlan } from './kernel-plan.ts';
+import { Restarts } from './restarts.ts';
 
 export interface ExpertPoolOptions {
   readonly host: string;
@@ -30,14 +36,17 @@ export interface ExpertPoolOptions {
   readonly kernels: KernelPlan | null;
   /** Told of an instance whose thread has ended, and of an expert that could not be loaded. */
   readonly log: (message: string) => void;
-  /** Called when all that was ordered is loaded, or when an instance has ended. */
+  /** Called when all that was ordered is loaded, or when an instance has ended or was started again. */
   readonly changed?: () => void;
+  /** Called when an instance has ended too often. */
+  readonly givenUp: (reason: string) => void;
 }
 
 /** The expert instances of one host, what they hold, and the memory through which they are reached. */
 export class ExpertPool {
   readonly shared: SharedExchange;
-  readonly instances: readonly ExpertInstance[];
+  readonly #instances: ExpertInstance[];
+  readonly #restarts: readonly Restarts[];
   readonly #options: ExpertPoolOptions;
   readonly #model: { readonly layers: number; readonly experts: number };
   readonly #held: ReplicaSet;
@@ -45,9 +54,10 @@ export class ExpertPool {
   readonly #ordered: ReplicaSet;
   /** Replicas that were loaded since the start. */
   loaded = 0;
+  #isStopping = false;
 
   private constructor(options: ExpertPoolOptions) {
-    const { host, placement, shape, lanes, placedInstances, model, kernels } = options;
+    const { host, placement, shape, lanes, placedInstances, kernels, log, givenUp } = options;
     this.#options = options;
     this.#model = { layers: placement.layers.length, experts: placement.experts };
     this.#held = new ReplicaSet(this.#model);
@@ -61,13 +71,39 @@ export class ExpertPool {
     const laneOptions = { shape, instances: ids.length, placedInstances, experts: placement.experts };
     this.shared = allocateSharedExchange(host, ids[0]!, laneOptions, lanes, kernels?.lanes);
     this.serveVersions([placement.version]);
-    const events = {
-      lost: (instance: number, reason: string) => this.#lose(instance, reason),
-      loaded: (replica: ReplicaMove, failure?: string) => this.#take(replica, failure),
-    };
-    this.instances = ids.map(
-      (id, index) => new ExpertInstance(id, placement, model, this.shared, events, kernels?.expert(index)),
-    );
+    this.#instances = ids.map((_, index) => this.#open(index, false));
+    this.#restarts = ids.map((id, index) => {
+      const start = () => this.#startAgain(index);
+      return new Restarts({ name: `expert instance ${id}`, start, log, givenUp });
+    });
+  }
+
+  get instances(): readonly ExpertInstance[] {
+    return this.#instances;
+  }
+
+  /** @param again whether the experts that the instance at `index` holds were loaded by a thread before */
+  #open(index: number, again: boolean): ExpertInstance {
+    const { model, placement, kernels } = this.#options;
+    const id = this.shared.firstInstance + index;
+    const experts = [...this.#held]
+      .filter(({ instance }) => instance === id)
+      // What lies in kernel memory outlives the thread that put it there.
+      .map(({ layer, expert }) => ({ layer, expert, isThere: again && this.#room(layer) !== undefined }));
+    const { shared } = this;
+    const start = { id, slots: placement.capacity, experts, model, shared, kernels: kernels?.expert(index) };
+    return new ExpertInstance(start, {
+      lost: (instance, reason) => this.#lose(instance, reason),
+      loaded: (replica, failure) => this.#take(replica, failure),
+    });
+  }
+
+  async #startAgain(index: number): Promise<void> {
+    if (this.#isStopping) throw new JanusError('The host is stopping.');
+    const instance = this.#open(index, true);
+    this.#instances[index] = instance;
+    await instance.ready;
+    this.#options.changed?.();
   }
 
   /**
@@ -107,7 +143,9 @@ export class ExpertPool {
     const lacking = replicasToLoad(this.#held, placement, this.#options.host);
     const orders = new Map<number, LoadOrder[]>();
     for (const replica of lacking) {
-      const order = this.#ordered.has(replica) ? undefined : this.#orderOf(replica);
+      // One whose thread is started again is given its orders when it serves.
+      const isReady = this.#instanceOf(replica.instance).state === 'ready';
+      const order = this.#ordered.has(replica) || !isReady ? undefined : this.#orderOf(replica);
       if (order === undefined) continue;
       this.#ordered.add(replica);
       const { instance } = replica;
@@ -124,12 +162,29 @@ export class ExpertPool {
   keepOnly(inUse: readonly Placement[]): void {
     const drops = replicasToDrop(this.#held, inUse, this.#options.host, this.#model);
     for (const [id, experts] of Map.groupBy(drops, ({ instance }) => instance)) {
-      this.instances.find((instance) => instance.id === id)!.drop(experts);
+      this.#instanceOf(id).drop(experts);
     }
     for (const replica of drops) {
       this.#held.delete(replica);
       this.#giveUnknown(replica);
     }
+  }
+
+  #instanceOf(id: number): ExpertInstance {
+    return this.#instances[id - this.shared.firstInstance]!;
+  }
+
+  /**
+   * Makes the lane of a sender whose thread has ended fit for another one. When it resolves, no instance computes anything for that
+   * thread any more.
+   *
+   * @throws JanusError when that takes too long
+   */
+  async resetLane(index: number): Promise<void> {
+    const lane = openLane(this.shared, index);
+    lane.abandon();
+    await Promise.all(this.#instances.map((instance) => instance.passed()));
+    lane.reset();
   }
 
   /** How an instance is to load a replica; undefined while it cannot be. */
@@ -186,7 +241,7 @@ export class ExpertPool {
     for (const replica of [...this.#ordered].filter((ordered) => ordered.instance === instance)) {
       this.#forget(replica);
     }
-    this.#options.log(`expert instance ${instance} ended unexpectedly: ${reason}`);
+    this.#restarts[instance - this.shared.firstInstance]!.ended(reason);
     this.#options.changed?.();
   }
 
@@ -195,6 +250,9 @@ export class ExpertPool {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.instances.map((instance) => instance.stop()));
+    this.#isStopping = true;
+    const closed = this.#restarts.map((restarts) => restarts.close());
+    await Promise.all(this.#instances.map((instance) => instance.stop()));
+    await Promise.all(closed);
   }
 }

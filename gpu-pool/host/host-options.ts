@@ -1,6 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
 import type { HostRole } from '../../shared/protocol/member.ts';
+import type { SpareSlots } from '../../shared/scheduler/layout.ts';
 import type { SchedulerName } from '../../shared/scheduler/scheduling.ts';
 import type { InstanceCount } from '../../shared/sizing/choose-instances.ts';
 import { DEFAULT_PREFIX_CACHE_BYTES } from '../attention/prefix-cache.ts';
@@ -32,6 +33,8 @@ export interface HostOptions {
   readonly gate: GatePlacement;
   /** How layer steps are scheduled under the placements that this host makes. */
   readonly scheduler: SchedulerName;
+  /** What replica slots beyond one per expert are for in the placements that this host makes. Default: `load`. */
+  readonly spareSlots?: SpareSlots;
   readonly limits: AttentionLimits;
   readonly exchange: ExchangeOptions;
   readonly kernels: KernelChoice;

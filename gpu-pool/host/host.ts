@@ -2,7 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Redis } from 'ioredis';
 import type { ModelConfig } from '../../shared/model/config.ts';
-import type { ExchangeAddress, HostPlacementRecord, HostRecord } from '../../shared/protocol/member.ts';
+import type {
+  ExchangeAddress,
+  HostPlacementRecord,
+  HostRecord,
+  ModelCard,
+} from '../../shared/protocol/member.ts';
 import type { InstanceChoice } from '../../shared/sizing/choose-instances.ts';
 import type { Tracer } from '../../shared/tracing/tracer.ts';
 import { verifyModel } from '../runtime/verify-model.ts';
@@ -12,6 +17,14 @@ import type { ExpertPool } from './expert-pool.ts';
 import { checkHostOptions, type HostOptions, type SizedHostOptions } from './host-options.ts';
 import { announceModel, Membership } from './membership.ts';
 import { type HostSize, sizeHost } from './size-host.ts';
+
+const US_PER_MS = 1_000;
+
+/** Of all threads of this process, since it started. */
+function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / US_PER_MS;
+}
 
 /** What a host shows of itself. */
 export interface HostEvents {
@@ -45,6 +58,7 @@ export class Host {
   readonly #sizing: InstanceChoice | null;
   readonly #startedAtMs = Date.now();
   readonly #closers: (() => Promise<void>)[] = [];
+  readonly #givenUp = Promise.withResolvers<string>();
   #membership: Membership | undefined;
 
   private constructor(size: HostSize, config: ModelConfig, formats: WeightFormats, events: HostEvents) {
@@ -71,10 +85,23 @@ export class Host {
     const size = sizeHost(options, config, formats, availableParallelism());
     const host = new Host(size, config, formats, events);
     if (size.sizing !== null) host.log(size.sizing.reason);
-    host.#membership = await Membership.join(host.redis, options.model.name, host.id, () => host.record());
+    const { name } = options.model;
+    const card = options.role === 'experts' ? null : host.#card();
+    host.#membership = await Membership.join(host.redis, name, host.id, () => host.record(), card);
     // Known from now on, a model that still loads is answered with 503, not with 404.
-    if (options.role !== 'experts') await host.#announceModel();
+    if (card !== null) await announceModel(host.redis, card);
     return host;
+  }
+
+  /** Resolves with the reason when an instance cannot be kept running: whoever started the host is to close it, and to say why. */
+  get givenUp(): Promise<string> {
+    return this.#givenUp.promise;
+  }
+
+  /** Says that an instance cannot be kept running. */
+  giveUp(reason: string): void {
+    this.log(`${reason}; this host is to leave`);
+    this.#givenUp.resolve(reason);
   }
 
   /** Runs `close` when the host closes; the last one added runs first. */
@@ -82,10 +109,10 @@ export class Host {
     this.#closers.unshift(close);
   }
 
-  async #announceModel(): Promise<void> {
+  #card(): ModelCard {
     const { contextLength, vocabularySize } = this.config;
     const created = Math.floor(this.#startedAtMs / 1_000);
-    await announceModel(this.redis, { id: this.options.model.name, created, contextLength, vocabularySize });
+    return { id: this.options.model.name, created, contextLength, vocabularySize };
   }
 
   /** Makes the present state of the host visible without waiting for the next heartbeat. */
@@ -103,6 +130,7 @@ export class Host {
       process: process.pid,
       startedAtMs: this.#startedAtMs,
       heartbeatAtMs: Date.now(),
+      processorMs: processorMs(),
       attention: this.attention?.records() ?? [],
       experts: this.#expertRecords(),
       traffic: this.attention?.traffic() ?? [],

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../../shared/model/config.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { fullCacheBytes } from '../attention/cache-size.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
-import { Lane, type LaneMemory } from '../exchange/lane.ts';
+import { type LaneMemory, laneBytes } from '../exchange/lane-layout.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
 import { compileKernels, loadKernels } from '../kernels/kernels.ts';
 import { type AttentionSizes, layOutAttention } from '../runtime/kernel/attention-layout.ts';
@@ -73,7 +73,7 @@ export function planHostKernels(
     attentionRows: options.limits.tokenBudget,
     slots: options.limits.slots,
     lanes,
-    laneBytes: Lane.bytes({
+    laneBytes: laneBytes({
       shape: { maxRows: expertRows, hiddenSize: config.hiddenSize, expertsPerToken: config.expertsPerToken },
       instances: own.length,
       placedInstances,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { Lane } from '../exchange/lane.ts';
+import { laneBytes } from '../exchange/lane-layout.ts';
 import { KernelExperts } from '../runtime/kernel/kernel-experts.ts';
 import { randomNumbers, randomWeights, tinyConfig } from '../runtime/testing/tiny-model.ts';
 import { weightFormats } from '../runtime/weights.ts';
@@ -27,7 +28,7 @@ test('experts compute rows of a lane in kernel memory as those of any other, and
     attentionRows: ROWS,
     slots: 1,
     lanes: 1,
-    laneBytes: Lane.bytes(options),
+    laneBytes: laneBytes(options),
   })!;
   const experts = new KernelExperts(config, formats, plan.expert(0).source);
   experts.load(0, 1, randomWeights(1));

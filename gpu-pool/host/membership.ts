@@ -39,25 +39,38 @@ export class Membership {
   readonly #model: string;
   readonly #host: string;
   readonly #record: () => HostRecord;
+  readonly #card: ModelCard | null;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(redis: Redis, model: string, host: string, record: () => HostRecord) {
+  private constructor(
+    redis: Redis,
+    model: string,
+    host: string,
+    record: () => HostRecord,
+    card: ModelCard | null,
+  ) {
     this.#redis = redis;
     this.#model = model;
     this.#host = host;
     this.#record = record;
+    this.#card = card;
     // A heartbeat that fails is followed by the next one; Redis reconnects by itself.
     this.#timer = setInterval(() => void this.renew().catch(() => {}), HEARTBEAT_INTERVAL_MS);
   }
 
-  /** Registers the host. `record` is asked at every heartbeat. */
+  /**
+   * Registers the host. `record` is asked at every heartbeat.
+   *
+   * @param card by which each heartbeat makes the model known again where Redis has forgotten it; null where the host makes none known
+   */
   static async join(
     redis: Redis,
     model: string,
     host: string,
     record: () => HostRecord,
+    card: ModelCard | null = null,
   ): Promise<Membership> {
-    const membership = new Membership(redis, model, host, record);
+    const membership = new Membership(redis, model, host, record, card);
     await membership.renew();
     return membership;
   }
@@ -66,6 +79,7 @@ export class Membership {
   async renew(): Promise<void> {
     const record = JSON.stringify(this.#record());
     await this.#redis.eval(RENEW, 2, ...this.#keys, this.#host, record, HOST_TTL_MS);
+    if (this.#card !== null) await this.#redis.hsetnx(modelsKey, this.#model, JSON.stringify(this.#card));
   }
 
   /** Takes the host out, and the model with its last host where no scaler looks after it. Without Redis the record ends by its time to live. */

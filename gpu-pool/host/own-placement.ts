@@ -5,7 +5,7 @@ import type { PlacedExperts } from '../attention/worker-protocol.ts';
 import type { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import type { PlacementBell } from './placement-bell.ts';
-import { planWithoutLost, replaceLost } from './placement-repair.ts';
+import { planWithoutLost, reinstate, replaceLost, restoreReplicas } from './placement-repair.ts';
 import { acknowledgePlacement, flipPlacement, PlacementReader, readWanted } from './placement-store.ts';
 import { ServedPlacements } from './served-placements.ts';
 
@@ -74,11 +74,13 @@ export class OwnPlacement {
     const { redis, options, attention } = this.#host;
     if (attention === undefined) return;
     const model = options.model.name;
-    const [held, wanted] = await Promise.all([this.#reader.read(), readWanted(redis, model)]);
-    const isInForce = held !== null && this.#isOwn(held);
+    const [found, wanted] = await Promise.all([this.#reader.read(), readWanted(redis, model)]);
+    const held = await this.#notForgotten(found);
+    const isInForce = this.#isOwn(held);
     const inForce = await this.#withoutLost(isInForce ? held : this.#placement, isInForce);
     this.#inForce = inForce.version;
     const next = wanted !== null && this.#isOwn(wanted.placement) ? wanted : null;
+    if (isInForce && wanted === null) await this.#restore(inForce);
     const members = async () => [this.#host.record()];
     await this.#served.follow({ inForce, wanted: next, members });
     const version = next?.placement.version;
@@ -89,6 +91,22 @@ export class OwnPlacement {
     if (inForce.version === this.#placement.version || !this.#served.serves(inForce.version)) return;
     this.#placement = inForce;
     attention.place(this.#way(inForce));
+  }
+
+  /** Gives instances whose threads were started again replicas of their own, when all of them serve. */
+  async #restore(inForce: Placement): Promise<void> {
+    const record = this.#host.record();
+    if (!record.experts.every(({ state }) => state === 'ready')) return;
+    // A host of both roles offers its instances to nobody but itself.
+    const version = await restoreReplicas(this.#host.redis, inForce, [{ ...record, role: 'experts' }]);
+    if (version !== null) this.#host.log(`placement version ${version} is to use all expert instances`);
+  }
+
+  /** What Redis holds, or what it held of this host before it lost what it wrote last: that is put in force again. */
+  async #notForgotten(found: Placement | null): Promise<Placement> {
+    const known = this.#placement;
+    if (found !== null && (found.version >= known.version || !this.#isOwn(found))) return found;
+    return reinstate(this.#host.redis, known, found);
   }
 
   #isOwn({ instances }: Placement): boolean {

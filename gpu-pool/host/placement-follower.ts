@@ -1,5 +1,4 @@
 import type { HostRecord } from '../../shared/protocol/member.ts';
-import { HOST_TTL_MS } from '../../shared/protocol/member.ts';
 import { type LossReport, lostInstances } from '../../shared/replacement/loss.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { Interrupted } from '../attention/attention-instance.ts';
@@ -7,14 +6,12 @@ import { INTERRUPTION_LIMIT_MS } from '../attention/interruption.ts';
 import type { Host } from './host.ts';
 import { readMembers } from './membership.ts';
 import { formPlacement, placementReady } from './placement-formation.ts';
-import { abandonHopeless, replaceLost, restoreReplicas } from './placement-repair.ts';
+import { abandonHopeless, reinstate, replaceLost, restoreReplicas } from './placement-repair.ts';
 import { PlacementReader, readWanted } from './placement-store.ts';
-import { RecentMembers } from './recent-members.ts';
+import { RENEWAL_LIMIT_MS, RecentMembers } from './recent-members.ts';
 
-/**
- * Replicas are restored when a placement has been in force for this long: by then nobody counts as living who died before it.
- */
-const RESTORE_AFTER_MS = HOST_TTL_MS + 1_000;
+/** Replicas are restored when a placement has been in force for this long: by then who died before it renews nothing any more. */
+const RESTORE_AFTER_MS = RENEWAL_LIMIT_MS + 500;
 /** Losses that are remembered; more say nothing new. */
 const REPORT_LIMIT = 64;
 
@@ -57,12 +54,12 @@ export class PlacementFollower {
     const { redis, options, log } = this.#host;
     const model = options.model.name;
     try {
-      const [living, inForce, wanted] = await Promise.all([
+      const [living, held, wanted] = await Promise.all([
         readMembers(redis, model),
         this.#reader.read(),
         readWanted(redis, model),
       ]);
-      if (inForce === null) return true;
+      const inForce = await this.#notForgotten(held);
       const members = this.#recent.with(living, performance.now());
       const usable = await this.#withoutLost(inForce, members);
       if (usable === null) return await this.#waitForHosts(inForce, members);
@@ -72,7 +69,8 @@ export class PlacementFollower {
         const reason = await abandonHopeless(redis, wanted, usable, members);
         if (reason !== null) log(`the wanted placement is given up: ${reason}`);
       } else if (performance.now() - this.#placedAtMs > RESTORE_AFTER_MS) {
-        const version = await restoreReplicas(redis, usable, members);
+        const renewed = this.#recent.renewed(living, performance.now());
+        const version = await restoreReplicas(redis, usable, renewed);
         if (version !== null) log(`placement version ${version} is to use all living expert instances`);
       }
       await this.#announce();
@@ -81,6 +79,16 @@ export class PlacementFollower {
       this.#tell(`placement: ${error instanceof Error ? error.message : String(error)}`);
     }
     return true;
+  }
+
+  /** What Redis holds, or what it held before it lost what it wrote last: that is put in force again. */
+  async #notForgotten(held: Placement | null): Promise<Placement> {
+    const known = this.#placement;
+    if (held !== null && held.version >= known.version) return held;
+    const { redis, log } = this.#host;
+    const next = await reinstate(redis, known, held);
+    log(`Redis has forgotten placement version ${known.version}; going on under version ${next.version}`);
+    return next;
   }
 
   /** What goes on is logged once. */
@@ -95,12 +103,16 @@ export class PlacementFollower {
     const lost = lostInstances(inForce, members, this.#reports);
     if (lost.length === 0) return inForce;
     const next = await replaceLost(this.#host.redis, inForce, lost, members);
+    // A report has done what it can do: they are without layer steps now, or nobody can take their place.
+    this.#reports = this.#reports.filter(({ version }) => version > inForce.version);
     if (next !== null) {
       this.#host.log(
         `expert instance ${lost.join(', ')} of placement version ${inForce.version} is lost; going on under version ${next.version}`,
       );
+      return next;
     }
-    return next;
+    // Those that live are tried again: an answer may have been overdue because its host was busy.
+    return lostInstances(inForce, members, []).length === 0 ? inForce : null;
   }
 
   #follow(inForce: Placement, members: readonly HostRecord[]): void {

@@ -85,5 +85,6 @@ function makePlacement(
     instances,
     capacity: offeredCapacity(members) ?? Math.ceil(config.experts / instances.length),
     scheduling: { scheduler: options.scheduler },
+    ...(options.spareSlots && { spareSlots: options.spareSlots }),
   });
 }

@@ -48,6 +48,22 @@ export async function planWithoutLost(
   return next && { ...next, version: await takeVersion(redis, model) };
 }
 
+/**
+ * Puts a placement in force again that Redis has forgotten, under a new version, so that no host goes back to an older one.
+ * Several hosts may do so: all end with the same.
+ *
+ * @param held what Redis holds instead; null where it holds none
+ * @returns the placement in force then
+ */
+export async function reinstate(
+  redis: Redis,
+  forgotten: Placement,
+  held: Placement | null,
+): Promise<Placement> {
+  const version = await takeVersion(redis, forgotten.model, forgotten.version);
+  return publishPlacement(redis, { ...forgotten, version }, held?.version ?? 0);
+}
+
 /** Longest wait for attention hosts to do without a host that leaves. */
 const WITHDRAWAL_LIMIT_MS = 2_000;
 const WITHDRAWAL_POLL_MS = 20;

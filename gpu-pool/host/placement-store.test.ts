@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import { placementChannel } from '../../shared/protocol/keys.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import { useRedis } from '../../test/support/redis.ts';
+import { reinstate } from './placement-repair.ts';
 import {
   abandonPlacement,
   acknowledgePlacement,
@@ -81,9 +83,31 @@ test('what is put in force at once gives up what was wanted, and whoever comes s
 });
 
 test('versions are given once, over that in force, also where nobody counted', async () => {
-  await publishPlacement(redis, placed(17), inForce.version);
+  const ahead = inForce.version + 1_000_000;
+  await publishPlacement(redis, placed(ahead), inForce.version);
   const taken = await Promise.all([1, 2, 3].map(() => takeVersion(redis, MODEL)));
-  expect(taken.sort()).toEqual([18, 19, 20]);
+  expect(taken.sort()).toEqual([ahead + 1, ahead + 2, ahead + 3]);
+});
+
+test('a Redis that has forgotten its versions gives none of them again', async () => {
+  const given = await Promise.all([1, 2, 3].map(() => takeVersion(redis, MODEL)));
+  await redis.flushall();
+  // A server that forgets has to start again first, which takes longer.
+  await sleep(10);
+  expect(await takeVersion(redis, MODEL)).toBeGreaterThan(Math.max(...given));
+});
+
+test('a placement that Redis has forgotten comes in force again, under a version over all', async () => {
+  const forgotten = placed(inForce.version + 1_000_000);
+  const next = await reinstate(redis, forgotten, inForce);
+  expect(next).toEqual({ ...forgotten, version: forgotten.version + 1 });
+  expect(await readPlacement(redis, MODEL)).toEqual(next);
+  // Whoever comes second ends with the same.
+  expect(await reinstate(redis, forgotten, inForce)).toEqual(next);
+  await redis.flushall();
+  const again = await reinstate(redis, forgotten, null);
+  expect(again.version).toBeGreaterThan(forgotten.version);
+  expect(await readPlacement(redis, MODEL)).toEqual(again);
 });
 
 test('every change is told on the channel', async () => {

@@ -1,27 +1,19 @@
 import type { Redis } from 'ioredis';
 import {
+  givenUpPlacementKey,
   placementChannel,
   placementKey,
-  placementTimeKey,
-  placementVersionKey,
-  preparedHostsKey,
   wantedPlacementKey,
 } from '../../shared/protocol/keys.ts';
+import {
+  TAKE_VERSION,
+  transitionKeys,
+  versionKeys,
+  WANT,
+  wantArguments,
+} from '../../shared/replacement/placement-scripts.ts';
 import type { WantedPlacement } from '../../shared/replacement/transition.ts';
-import { servingHosts } from '../../shared/replacement/transition.ts';
 import { checkPlacement, type Placement } from '../../shared/scheduler/layout.ts';
-
-/**
- * Takes the next version. KEYS 1 counter, 2 placement. Returns a number over all that were taken, and over the one in force.
- */
-const TAKE_VERSION = `
-local held = redis.call('GET', KEYS[2])
-local version = 0
-if held then version = cjson.decode(held).version end
-local last = tonumber(redis.call('GET', KEYS[1]) or '0')
-if last < version then redis.call('SET', KEYS[1], string.format('%d', version)) end
-return redis.call('INCR', KEYS[1])
-`;
 
 /**
  * Puts a placement in force if nobody did so since it was computed. One that is wanted was made from the placement that goes,
@@ -42,24 +34,6 @@ redis.call('SET', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[
 redis.call('DEL', KEYS[3], KEYS[4])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return ARGV[1]
-`;
-
-/**
- * Publishes the placement that is to follow the one in force, if that is the one it was made from and none is under way.
- *
- * KEYS as above. ARGV 1 wanted placement, 2 version that it was made from, 3 channel, 4 its version, 5 JSON list of the hosts that
- * have to load it. Returns 1, or 0 where nothing was changed.
- */
-const WANT = `
-local held = redis.call('GET', KEYS[1])
-if not held or cjson.decode(held).version ~= tonumber(ARGV[2]) then return 0 end
-if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local time = redis.call('TIME')
-local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('HSET', KEYS[3], 'placement', ARGV[1], 'from', ARGV[2], 'version', ARGV[4], 'hosts', ARGV[5], 'at', now)
-redis.call('DEL', KEYS[4])
-redis.call('PUBLISH', ARGV[3], ARGV[4])
-return 1
 `;
 
 /**
@@ -94,20 +68,17 @@ redis.call('PUBLISH', ARGV[2], ARGV[1])
 return 1
 `;
 
-/** Gives a wanted placement up. KEYS as above. ARGV 1 version, 2 channel. Returns 1, or 0 where that version is not wanted. */
+/**
+ * Gives a wanted placement up. KEYS as above, 5 version that was given up last. ARGV 1 version, 2 channel. Returns 1, or 0 where
+ * that version is not wanted.
+ */
 const ABANDON = `
 if redis.call('HGET', KEYS[3], 'version') ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[3], KEYS[4])
+redis.call('SET', KEYS[5], ARGV[1])
 redis.call('PUBLISH', ARGV[2], ARGV[1])
 return 1
 `;
-
-const keysOf = (model: string): string[] => [
-  placementKey(model),
-  placementTimeKey(model),
-  wantedPlacementKey(model),
-  preparedHostsKey(model),
-];
 
 /** The placement in force, or `null` when none was ever published. @throws JanusError when it is not valid */
 export function readPlacement(redis: Redis, model: string): Promise<Placement | null> {
@@ -147,15 +118,20 @@ export async function readWanted(redis: Redis, model: string): Promise<WantedPla
   return { placement, from: Number(from), hosts: JSON.parse(hosts!), publishedAtMs: Number(at) };
 }
 
-/** A version for a placement that is about to be published: over that in force, and never given before. */
-export async function takeVersion(redis: Redis, model: string): Promise<number> {
-  return (await redis.eval(TAKE_VERSION, 2, placementVersionKey(model), placementKey(model))) as number;
+/**
+ * A version for a placement that is about to be published: over that in force, and never given before.
+ *
+ * @param above a version that was in force, of which Redis may know nothing any more
+ */
+export async function takeVersion(redis: Redis, model: string, above = 0): Promise<number> {
+  const keys = versionKeys(model);
+  return (await redis.eval(TAKE_VERSION, keys.length, ...keys, above)) as number;
 }
 
 /** Publishes `placement` as the successor of version `from`; returns the placement that is in force then. */
 export async function publishPlacement(redis: Redis, placement: Placement, from: number): Promise<Placement> {
   const { model, version } = placement;
-  const keys = keysOf(model);
+  const keys = transitionKeys(model);
   const channel = placementChannel(model);
   return JSON.parse(
     (await redis.eval(
@@ -172,11 +148,8 @@ export async function publishPlacement(redis: Redis, placement: Placement, from:
 
 /** Publishes `placement` as wanted after version `from`; false where another is under way, or `from` is not in force any more. */
 export async function wantPlacement(redis: Redis, placement: Placement, from: number): Promise<boolean> {
-  const { model, version } = placement;
-  const keys = keysOf(model);
-  const hosts = JSON.stringify(servingHosts(placement));
-  const args = [JSON.stringify(placement), from, placementChannel(model), version, hosts];
-  return (await redis.eval(WANT, keys.length, ...keys, ...args)) === 1;
+  const keys = transitionKeys(placement.model);
+  return (await redis.eval(WANT, keys.length, ...keys, ...wantArguments(placement, from))) === 1;
 }
 
 /** Says that `host` holds what the wanted `version` gives it; false where that version is not wanted any more. */
@@ -186,18 +159,18 @@ export async function acknowledgePlacement(
   host: string,
   version: number,
 ): Promise<boolean> {
-  const keys = keysOf(model);
+  const keys = transitionKeys(model);
   return (await redis.eval(ACKNOWLEDGE, keys.length, ...keys, host, version)) === 1;
 }
 
 /** Puts the wanted `version` in force if all of its hosts have acknowledged it; returns whether it is in force. */
 export async function flipPlacement(redis: Redis, model: string, version: number): Promise<boolean> {
-  const keys = keysOf(model);
+  const keys = transitionKeys(model);
   return (await redis.eval(FLIP, keys.length, ...keys, version, placementChannel(model))) === 1;
 }
 
 /** Gives the wanted `version` up; false where it is not wanted. */
 export async function abandonPlacement(redis: Redis, model: string, version: number): Promise<boolean> {
-  const keys = keysOf(model);
+  const keys = [...transitionKeys(model), givenUpPlacementKey(model)];
   return (await redis.eval(ABANDON, keys.length, ...keys, version, placementChannel(model))) === 1;
 }

@@ -18,3 +18,16 @@ test('a host counts as there for a heartbeat after it was missed first, however 
   recent.with([record('b')], 62_000);
   expect(hosts(recent.with([], 63_250))).toEqual(['b']);
 });
+
+test('a host whose record stays what it was counts as not renewed, before the record ends', () => {
+  const recent = new RecentMembers();
+  const beat = (host: string, heartbeatAtMs: number) => ({ host, heartbeatAtMs }) as HostRecord;
+  const renewed = (members: readonly HostRecord[], nowMs: number) => {
+    recent.with(members, nowMs);
+    return hosts(recent.renewed(members, nowMs));
+  };
+  expect(renewed([beat('a', 1), beat('b', 1)], 0)).toEqual(['a', 'b']);
+  expect(renewed([beat('a', 2), beat('b', 1)], 2_400)).toEqual(['a', 'b']);
+  expect(renewed([beat('a', 2), beat('b', 1)], 2_500)).toEqual(['a']);
+  expect(renewed([beat('a', 3), beat('b', 9)], 5_000)).toEqual(['a', 'b']);
+});

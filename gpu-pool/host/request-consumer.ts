@@ -1,10 +1,11 @@
-import { type Job, Worker as QueueWorker } from 'bullmq';
+import { DelayedError, type Job, Worker as QueueWorker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { cancelChannel, cancelledKey, QUEUE_PREFIX, requestQueueName } from '../../shared/protocol/keys.ts';
 import type { SequenceJob, SequenceOutcome } from '../../shared/protocol/request.ts';
 import type { RequestFailure } from '../../shared/protocol/token-event.ts';
 import type { AttentionInstance } from '../attention/attention-instance.ts';
 import { deadlineExceeded, unavailable } from '../attention/failure.ts';
+import type { HeldJob, HeldJobs } from './held-jobs.ts';
 import type { TokenStreamWriter } from './token-stream-writer.ts';
 
 /** Cancelled request ids that are remembered between a job's arrival and its submission. */
@@ -12,11 +13,13 @@ const REMEMBERED_CANCELLATIONS = 10_000;
 
 /**
  * Time that a job's lock lives, between its renewals, and between two searches for jobs without one: when a host dies, others have
- * its jobs after the first and the last together, 3 s. A host is not taken for dead unless it renews nothing for 1.5 s.
+ * its jobs after the first and the last together, 2.25 s. A host is not taken for dead unless it renews nothing for 1.1 s.
  */
-const JOB_LOCK_MS = 2_000;
-const LOCK_RENEWAL_MS = 500;
-const STALLED_CHECK_MS = 1_000;
+const JOB_LOCK_MS = 1_750;
+const LOCK_RENEWAL_MS = 400;
+const STALLED_CHECK_MS = 500;
+/** A sequence is begun so often at most, since it may be what ends the threads and hosts that have it. */
+const MOST_STARTS = 5;
 
 export interface RequestConsumerOptions {
   readonly model: string;
@@ -26,6 +29,8 @@ export interface RequestConsumerOptions {
   readonly subscriber: Redis;
   readonly instances: readonly AttentionInstance[];
   readonly writer: TokenStreamWriter;
+  /** Told of every job that begins and ends. */
+  readonly jobs: HeldJobs;
 }
 
 /** Takes sequences off the model's queue as KV slots become free, and hands each to the least loaded attention instance. */
@@ -36,11 +41,10 @@ export class RequestConsumer {
 
   private constructor(options: RequestConsumerOptions) {
     this.#options = options;
-    const slots = options.instances.reduce((sum, instance) => sum + instance.slots, 0);
-    this.#worker = new QueueWorker(requestQueueName(options.model), (job) => this.#runRinging(job), {
+    this.#worker = new QueueWorker(requestQueueName(options.model), (job, token) => this.#hold(job, token!), {
       prefix: QUEUE_PREFIX,
       connection: { url: options.redisUrl, maxRetriesPerRequest: null },
-      concurrency: slots,
+      concurrency: Math.max(1, this.#slots()),
       lockDuration: JOB_LOCK_MS,
       lockRenewTime: LOCK_RENEWAL_MS,
       stalledInterval: STALLED_CHECK_MS,
@@ -48,6 +52,7 @@ export class RequestConsumer {
     });
     // Connection errors are reported by the host's own connection; without a listener they would end the process.
     this.#worker.on('error', () => {});
+    this.#worker.on('lockRenewalFailed', () => options.jobs.suspect());
     options.subscriber.on('message', (_channel, requestId) => this.#cancel(requestId));
   }
 
@@ -59,17 +64,29 @@ export class RequestConsumer {
     return consumer;
   }
 
-  async #runRinging(job: Job<SequenceJob, SequenceOutcome>): Promise<SequenceOutcome> {
-    const { doorbells } = this.#options.writer;
-    doorbells.enter(job.data);
+  async #hold(job: Job<SequenceJob, SequenceOutcome>, token: string): Promise<SequenceOutcome> {
+    const { jobs, writer } = this.#options;
+    const earlier = jobs.get(job.id!);
+    if (earlier !== undefined) return this.#handBack(job, token, earlier);
+    const { requestId, choice } = job.data;
+    const held = jobs.enter({ id: job.id!, token, requestId, choice });
+    writer.doorbells.enter(job.data);
     try {
-      return await this.#run(job);
+      return await this.#run(job, held);
     } finally {
-      doorbells.leave(job.data);
+      writer.doorbells.leave(job.data);
+      jobs.leave(held);
     }
   }
 
-  async #run(job: Job<SequenceJob, SequenceOutcome>): Promise<SequenceOutcome> {
+  /** A job comes again to the host that lost it and is not yet done with it: whoever takes it next goes on with it. */
+  async #handBack(job: Job, token: string, earlier: HeldJob): Promise<never> {
+    this.#options.jobs.lose(earlier);
+    await earlier.left;
+    return this.#queueAgain(job, token);
+  }
+
+  async #run(job: Job<SequenceJob, SequenceOutcome>, held: HeldJob): Promise<SequenceOutcome> {
     const { redis, writer, instances } = this.#options;
     const { requestId, choice, deadlineAtMs = Number.POSITIVE_INFINITY } = job.data;
     const emitted = job.attemptsStarted > 1 ? await writer.emittedTokens(requestId, choice) : [];
@@ -83,14 +100,42 @@ export class RequestConsumer {
       );
     }
     const ready = instances.filter((instance) => instance.state === 'ready');
-    if (ready.length === 0) {
-      return this.#endFailed(
-        job.data,
-        unavailable('No attention instance of this host is running any more; send the request again.'),
-      );
-    }
+    if (ready.length === 0) return this.#giveBack(job, held);
     const least = ready.reduce((best, instance) => (instance.load < best.load ? instance : best));
-    return least.submit(job.data, emitted);
+    held.abandon = () => least.cancel(requestId, choice);
+    const ended = least.submit(job.data, emitted);
+    // It may have been lost since it was taken, while no instance had it.
+    if (held.isLost) held.abandon();
+    const outcome = await ended;
+    return outcome === 'lost' ? this.#giveBack(job, held) : outcome;
+  }
+
+  /** Leaves a sequence whose instance has ended to whoever has a free slot, this host included. */
+  async #giveBack(job: Job<SequenceJob, SequenceOutcome>, { token }: HeldJob): Promise<SequenceOutcome> {
+    if (job.attemptsStarted >= MOST_STARTS) {
+      const message = `The instances that had this sequence have ended, ${MOST_STARTS} of them; send the request again.`;
+      return this.#endFailed(job.data, unavailable(message));
+    }
+    return this.#queueAgain(job, token);
+  }
+
+  async #queueAgain(job: Job, token: string): Promise<never> {
+    // Put back among the waiting ones it would wake nobody up.
+    await job.moveToDelayed(Date.now(), token);
+    throw new DelayedError();
+  }
+
+  /** Takes as many jobs as the instances that serve have slots; to be called when one has ended, and when it serves again. */
+  adjust(): void {
+    const slots = this.#slots();
+    if (slots === 0) return void this.#worker.pause(true);
+    this.#worker.concurrency = slots;
+    if (this.#worker.isPaused()) void this.#worker.resume();
+  }
+
+  #slots(): number {
+    const ready = this.#options.instances.filter(({ state }) => state === 'ready');
+    return ready.reduce((sum, { slots }) => sum + slots, 0);
   }
 
   async #endCancelled({ requestId, choice }: SequenceJob): Promise<SequenceOutcome> {

@@ -127,10 +127,11 @@ function startPool(
     shape,
     kernels: planHostKernels(host, { ...sizes, expertRows: EXCHANGE_ROW_LIMIT }),
     log: host.log,
+    givenUp: (reason) => host.giveUp(reason),
     changed: () => {
       bell.ring();
-      const isLost = host.experts?.instances.some(({ state }) => state === 'gone');
-      if (isLost) void host.announce().catch(() => {});
+      // Others are to know soon which instances serve.
+      void host.announce().catch(() => {});
     },
   });
 }

@@ -8,14 +8,15 @@ import type { KernelPlan } from './kernel-plan.ts';
  * Starts the attention instances of `host`, and shows when they take requests.
  *
  * @param experts way to the experts of the instance at `index`
- * @param settings `onLost` is called with the index of an instance whose thread ended by itself, `onInterrupted` when an instance
- *   waits for another placement
+ * @param settings `onLost` is called with the index of an instance whose thread ended by itself, `onRestart` awaited before it is
+ *   started again; `onInterrupted` is called when an instance waits for another placement
  */
 export async function startAttentionPool(
   host: Host,
   experts: (index: number) => ExpertSource,
   settings: {
     readonly onLost?: (index: number) => void;
+    readonly onRestart?: (index: number) => Promise<void>;
     readonly onInterrupted?: (interrupted: Interrupted) => void;
     readonly kernels?: KernelPlan | null;
   } = {},
@@ -34,10 +35,12 @@ export async function startAttentionPool(
     kernels: settings.kernels ?? null,
     tracer: host.tracer,
     ...(settings.onInterrupted && { onInterrupted: settings.onInterrupted }),
-    onLost: (id, index, reason) => {
-      settings.onLost?.(index);
-      host.log(`attention instance ${id} ended unexpectedly: ${reason}`);
-    },
+    log: host.log,
+    onLost: settings.onLost ?? (() => {}),
+    onRestart: settings.onRestart ?? (async () => {}),
+    // Without Redis the next heartbeat tells of it.
+    onRestarted: () => void host.announce().catch(() => {}),
+    givenUp: (reason) => host.giveUp(reason),
   });
   await host.announce();
 }

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { HostRecord } from '../../shared/protocol/member.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
 import type { Interrupted } from '../attention/attention-instance.ts';
 import type { ExpertSource, RoundSource } from '../attention/worker-protocol.ts';
-import { allocateRound, dropFromRound } from '../exchange/host-round.ts';
+import { allocateRound, dropFromRound, readmitToRound } from '../exchange/host-round.ts';
 import { RoundRows } from '../exchange/round-exchange.ts';
 import type { Host } from './host.ts';
 import { OVERDUE_AFTER_MS } from './host-options.ts';
@@ -14,6 +16,9 @@ import { formPlacement } from './placement-formation.ts';
 import { readPlacement } from './placement-store.ts';
 import { startAttentionPool } from './start-attention-pool.ts';
 
+/** Time between two looks at whether an instance can step together with others again, and within which it must. */
+const READMISSION_POLL_MS = 5;
+const READMISSION_LIMIT_MS = 10_000;
 /** A reason to wait is told again after this many looks. */
 const LOOKS_PER_LOG = 50;
 
@@ -89,7 +94,10 @@ async function startUnderPlacement(
   });
   const members = await readMembers(host.redis, options.model.name);
   await startAttentionPool(host, waysTo(host, placement, members, round), {
-    ...(round && { onLost: (index: number) => dropFromRound(round.memory, index) }),
+    ...(round && {
+      onLost: (index: number) => dropFromRound(round.memory, index),
+      onRestart: (index: number) => readmit(round.memory, index),
+    }),
     onInterrupted: (interrupted: Interrupted) => {
       follower.report(interrupted);
       bell.ring();
@@ -108,6 +116,19 @@ async function startUnderPlacement(
   const instances = placement.instances.length;
   host.log(`model ${options.model.name} is ready: ${config.layers} layers, ${instances} expert instances`);
   return follower;
+}
+
+/** @throws JanusError when the round in which the instance ended is not over in time */
+async function readmit(round: SharedArrayBuffer, index: number): Promise<void> {
+  const untilMs = performance.now() + READMISSION_LIMIT_MS;
+  while (!readmitToRound(round, index)) {
+    if (performance.now() > untilMs) {
+      throw new JanusError(
+        `the instances that it stepped with are not done after ${READMISSION_LIMIT_MS} ms`,
+      );
+    }
+    await sleep(READMISSION_POLL_MS);
+  }
 }
 
 /** The placement in force, once its experts are all loaded; `undefined` when the host closes before. */

@@ -1,5 +1,6 @@
 import { staticPlacement } from '../../shared/placement/placement.ts';
 import type { Placement } from '../../shared/scheduler/layout.ts';
+import { TeamBoard } from '../team/team-board.ts';
 import { ExpertPool } from './expert-pool.ts';
 import type { Host } from './host.ts';
 import { capacityOf, OVERDUE_AFTER_MS } from './host-options.ts';
@@ -49,6 +50,7 @@ async function startPools(host: Host): Promise<void> {
     instances: Array.from({ length: options.expertInstances }, (_, id) => ({ id, host: host.id })),
     capacity: capacityOf(options, config, options.expertInstances),
     scheduling: { scheduler: options.scheduler },
+    ...(options.spareSlots && { spareSlots: options.spareSlots }),
   });
   const kernels = planHostKernels(host, {
     placement,
@@ -68,11 +70,21 @@ async function startPools(host: Host): Promise<void> {
   host.onClose(own.follow(bell));
   await startAttentionPool(host, way(placement), {
     kernels,
+    onRestart: async (index) => {
+      abandonBoard(kernels, index);
+      await experts.resetLane(index);
+    },
     onInterrupted: (interrupted) => {
       own.report(interrupted);
       bell.ring();
     },
   });
+}
+
+/** Nobody takes parts of a task any more whose leader, the attention instance at `index`, has ended. */
+function abandonBoard(kernels: KernelPlan | null, index: number): void {
+  const { team, computes } = kernels?.attention(index) ?? {};
+  if (team && computes) new TeamBoard(team.boards[computes.board]).abandon();
 }
 
 async function startExpertPool(
@@ -96,6 +108,7 @@ async function startExpertPool(
     placedInstances: placement.instances.length,
     kernels,
     log: host.log,
+    givenUp: (reason) => host.giveUp(reason),
     changed: () => bell.ring(),
   });
   return host.experts;

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { ActivationTrace } from '../../shared/placement/trace.ts';
-import { decodeTrace, encodeTrace, mergeTraces } from '../../shared/placement/trace-codec.ts';
+import { decodeTraces, encodeTrace, MERGED_WINDOW_ROWS } from '../../shared/placement/trace-codec.ts';
 import {
   ACTIVATION_TRACE_TTL_MS,
   activationTraceKey,
@@ -8,8 +8,6 @@ import {
 } from '../../shared/protocol/keys.ts';
 import { readTraceMemory, type TraceMemory } from '../attention/trace-sampler.ts';
 
-/** Rows that a merged trace holds per layer: enough for a placement, and 5 MB with 60 layers and top-8. */
-export const MERGED_WINDOW_ROWS = 8_192;
 export const TRACE_STORE_INTERVAL_MS = 5_000;
 
 /**
@@ -53,14 +51,7 @@ export async function readTrace(
   model: string,
   windowRows = MERGED_WINDOW_ROWS,
 ): Promise<ActivationTrace | null> {
-  const stored = await redis.hgetallBuffer(activationTraceKey(model));
-  // By name, so that the order in which hosts stored theirs changes nothing.
-  const windows = Object.keys(stored).sort();
-  if (windows.length === 0) return null;
-  return mergeTraces(
-    windows.map((instance) => decodeTrace(stored[instance]!)),
-    windowRows,
-  );
+  return decodeTraces(await redis.hgetallBuffer(activationTraceKey(model)), windowRows);
 }
 
 export interface TraceStoringOptions {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { JanusError } from '../../shared/errors/janus-error.ts';
+import { compileWide } from './wide-vectors.ts';
 
 /**
  * The WebAssembly kernels, bound to one memory. Pointers are byte offsets into it, 0 where something is absent; strides
@@ -12,12 +13,12 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
  */
 export interface Kernels {
   /**
-   * 1 where `linear` and `gateUp` sum four products at a time, which is faster on x86 with AVX-VNNI and wrong for int8
+   * 1 where `linear` sums four products at a time, which is faster on x86 with AVX-VNNI and wrong for int8
    * elsewhere. Found out at loading; results are the same either way. Only tests write to it.
    */
   readonly wideDot: { value: number };
   /**
-   * Rounds f32 rows to int8, each with one scale, for `linear` and `gateUp`. Fills `quantizedBytes(rows, inputSize, blockSize)`.
+   * Rounds f32 rows to int8, each with one scale, for `linear`. Fills `quantizedBytes(rows, inputSize, blockSize)`.
    * Ranges of rows can be quantised apart if each but the last has a multiple of four rows: row r starts at
    * r · quantizedBytes(1, …).
    * @param source rows of `inputSize` floats, `sourceStride` floats apart
@@ -53,7 +54,7 @@ export interface Kernels {
    */
   sumPanel(words: number, rows: number, panel: number, inputSize: number, width: number, sums: number): void;
   /**
-   * Outputs of a panel from sums of products, gated as by `scaleSums`.
+   * Outputs of a panel from sums of products.
    * @param xScales f32 `[rows]`
    * @param columns of the panel that are outputs, a multiple of 4
    * @param output of the panel's first column; rows `outputStride` floats apart
@@ -67,7 +68,6 @@ export interface Kernels {
     columns: number,
     output: number,
     outputStride: number,
-    gated: 0 | 1,
   ): void;
   /**
    * Writes tiles `[tileBegin, tileEnd)` of a 4-bit matrix in layout tile8 as signed bytes in units of their rows' scales:
@@ -83,8 +83,7 @@ export interface Kernels {
     stride: number,
   ): void;
   /**
-   * Outputs of a 4-bit matrix from sums of products: those of `linear` where `gated` is 0; where it is 1, what stands in `output` is multiplied by
-   * their SiLU.
+   * Outputs of a 4-bit matrix from sums of products: those of `linear`.
    * @param sums int32 `[rows, sumsStride]`, the first tile in the first 8 columns
    * @param plain the rows from `quantizePlain`
    */
@@ -100,7 +99,6 @@ export interface Kernels {
     rows: number,
     output: number,
     outputStride: number,
-    gated: 0 | 1,
   ): void;
   /**
    * `output[m, n] = Σ_k weights[n, k] · activations[m, k]`, for the 8 rows n of each tile in `[tileBegin, tileEnd)`.
@@ -120,20 +118,11 @@ export interface Kernels {
     output: number,
     outputStride: number,
   ): void;
-  /** `output = silu(gate · x) ⊙ (up · x)`; parameters as those of `linear`. */
-  gateUp(
-    bits: number,
-    gate: number,
-    up: number,
-    inputSize: number,
-    blockSize: number,
-    tileBegin: number,
-    tileEnd: number,
-    activations: number,
-    rows: number,
-    output: number,
-    outputStride: number,
-  ): void;
+  /**
+   * Between the halves of an expert: `values[i] *= silu(gates[i])`.
+   * @param count of floats, a multiple of 8
+   */
+  gate(gates: number, values: number, count: number): void;
   /**
    * `output[m, n] = Σ_k weights[n, k] · source[m, k]` in f32, for the outputs n in `[outputBegin, outputEnd)`.
    * @param source `[rows, inputSize]`; `inputSize` is a multiple of 4
@@ -232,8 +221,11 @@ export interface Kernels {
     ids: number,
     weights: number,
   ): void;
-  /** The largest of `count` floats, a multiple of 4; NaN where one of them is. */
-  largestOf(values: number, count: number): number;
+  /**
+   * Index of the largest of `count` floats, a multiple of 16, the first one among equals; -1 where one of them is NaN or the
+   * largest is infinite.
+   */
+  indexOfLargest(values: number, count: number): number;
   /**
    * `weights[i] = e^((logits[i] − largest) / temperature)`, 0 where that is below e^−87, and in `sums` the sum of every
    * `WEIGH_BLOCK` of them.
@@ -292,7 +284,7 @@ export function compileKernels(path: string = KERNELS_PATH): WebAssembly.Module 
     throw new JanusError(`${path} is missing: run npm run setup, which builds it`, { cause: error });
   }
   try {
-    return new WebAssembly.Module(bytes);
+    return compileWide(bytes);
   } catch (error) {
     throw new JanusError(
       `${path} does not compile on Node ${process.version} (${process.arch}); Node 24 is needed`,

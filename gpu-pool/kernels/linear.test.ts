@@ -79,28 +79,6 @@ function linear(matrix: BlockQuantized, activations: Float32Array): Float32Array
   return readRows(output, rows, stride, n);
 }
 
-function gateUp(gate: BlockQuantized, up: BlockQuantized, activations: Float32Array): Float32Array {
-  const { inputSize: k, outputSize: n, format } = gate;
-  const rows = activations.length / k;
-  const stride = 8 * tilesOf(gate);
-  const output = bed.room(rows * stride);
-  const quantised = putActivations(activations, k, format.blockSize);
-  kernels.gateUp(
-    format.bits,
-    putMatrix(bed, gate),
-    putMatrix(bed, up),
-    k,
-    format.blockSize,
-    0,
-    tilesOf(gate),
-    quantised,
-    rows,
-    output,
-    stride,
-  );
-  return readRows(output, rows, stride, n);
-}
-
 describe('linear', () => {
   test('multiplies rounded weights with rounded activations, exactly but for the last scaling', () => {
     fc.assert(
@@ -225,42 +203,6 @@ describe('linear', () => {
     };
     await Promise.all([share(0, 23), share(23, 64)]);
     expect(readRows(output, 7, 512, 512)).toEqual(alone);
-  });
-});
-
-describe('gateUp', () => {
-  test('is the SwiGLU of the two products', () => {
-    fc.assert(
-      fc.property(cases, ({ rows, n, k, format, seed }) => {
-        const gate = quantisedMatrix(n, k, format, seed);
-        const up = quantisedMatrix(n, k, format, seed + 1);
-        const activations = randomNumbers(rows * k, seed + 2);
-        const gated = linear(gate, activations);
-        const lifted = linear(up, activations);
-        const expected = Float64Array.from(
-          gated,
-          (value, index) => (value / (1 + Math.exp(-value))) * lifted[index]!,
-        );
-        const actual = gateUp(gate, up, activations);
-        expected.forEach((value, index) => {
-          expect(Math.abs(actual[index]! - value)).toBeLessThanOrEqual(1e-6 * Math.abs(value) + 1e-30);
-        });
-      }),
-      { numRuns: 30 },
-    );
-  });
-
-  test('survives activations whose exponential overflows', () => {
-    const format = { bits: 4, blockSize: 32, zeroPoints: true } as const;
-    const gate = quantisedMatrix(16, 32, format, 1);
-    const activations = randomNumbers(32, 2).map((value) => 1e4 * value);
-    const gated = linear(gate, activations);
-    const actual = gateUp(gate, gate, activations);
-    expect(gated.some((value) => value < -1000)).toBe(true);
-    gated.forEach((value, index) => {
-      const expected = value > 0 ? value * value : 0;
-      expect(Math.abs(actual[index]! - expected)).toBeLessThanOrEqual(1e-5 * value * value);
-    });
   });
 });
 

@@ -1,17 +1,10 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement, ModelConfig } from '../../shared/model/config.ts';
-import type { LayerTensors, TensorSpec } from '../../shared/model/tensor-specs.ts';
-import { modelTensors } from '../../shared/model/tensors.ts';
 import type { AttentionCompute, AttentionSpan } from './attention-compute.ts';
-import { attentionGraph } from './graphs/attention.ts';
-import { type EmbeddingTable, embeddingGraph } from './graphs/embedding.ts';
-import { headGraph } from './graphs/head.ts';
-import type { NormWeights } from './graphs/norm.ts';
-import { postGraph } from './graphs/post.ts';
-import { preGraph } from './graphs/pre.ts';
+import { type AttentionSessions, buildSessions, releaseSessions } from './attention-sessions.ts';
 import { RotaryTable } from './rotary.ts';
-import { GraphSession, view } from './session.ts';
-import { readLinear, type WeightFormats, type WeightSource } from './weights.ts';
+import { view } from './session.ts';
+import type { WeightFormats, WeightSource } from './weights.ts';
 
 export interface AttentionModelSettings {
   readonly formats: WeightFormats;
@@ -19,18 +12,6 @@ export interface AttentionModelSettings {
   readonly maxRows: number;
   /** Where rows are routed to experts: in `post` (default), or by the expert hosts. */
   readonly gate?: GatePlacement;
-}
-
-interface LayerSessions {
-  readonly pre: GraphSession;
-  readonly post: GraphSession;
-}
-
-interface Sessions {
-  readonly embedding: GraphSession;
-  readonly attention: GraphSession;
-  readonly head: GraphSession;
-  readonly layers: readonly LayerSessions[];
 }
 
 /** The attention side in ONNX Runtime, on one thread. */
@@ -49,7 +30,7 @@ export class AttentionModel implements AttentionCompute {
   readonly maxRows: number;
 
   readonly #config: ModelConfig;
-  readonly #sessions: Sessions;
+  readonly #sessions: AttentionSessions;
   readonly #rotary: RotaryTable;
   readonly #cos: Float32Array;
   readonly #sin: Float32Array;
@@ -62,7 +43,7 @@ export class AttentionModel implements AttentionCompute {
   /** T of the step under way. */
   #rows = 0;
 
-  private constructor(config: ModelConfig, sessions: Sessions, maxRows: number, gates: boolean) {
+  private constructor(config: ModelConfig, sessions: AttentionSessions, maxRows: number, gates: boolean) {
     const { hiddenSize, headSize } = config;
     const keyWidth = config.keyValueHeads * headSize;
     const queryWidth = config.attentionHeads * headSize;
@@ -231,74 +212,6 @@ export class AttentionModel implements AttentionCompute {
 
   /** Gives all memory of the sessions back. */
   release(): void {
-    const { embedding, attention, head, layers } = this.#sessions;
-    for (const session of [embedding, attention, head]) session.release();
-    for (const { pre, post } of layers) {
-      pre.release();
-      post.release();
-    }
+    releaseSessions(this.#sessions);
   }
-}
-
-function buildSessions(
-  config: ModelConfig,
-  weights: WeightSource,
-  formats: WeightFormats,
-  gates: boolean,
-): Sessions {
-  const tensors = modelTensors(config);
-  const { vocabularySize, hiddenSize } = config;
-  const table = embeddingTable(weights, tensors.embedding);
-  const finalNorm = readNorm(config, weights, tensors.finalNorm);
-  const vocabulary = readLinear(weights, tensors.languageModelHead);
-  return {
-    embedding: session('embedding', (name) => embeddingGraph(name, vocabularySize, hiddenSize, table)),
-    attention: session('attention', (name) => attentionGraph(name, config)),
-    head: session('head', (name) => headGraph(name, finalNorm, vocabulary, formats.head)),
-    layers: Array.from({ length: config.layers }, (_, layer) =>
-      layerSessions(config, weights, formats, layer, tensors.layer(layer), gates),
-    ),
-  };
-}
-
-function layerSessions(
-  config: ModelConfig,
-  weights: WeightSource,
-  formats: WeightFormats,
-  layer: number,
-  tensors: LayerTensors,
-  gates: boolean,
-): LayerSessions {
-  const pre = {
-    norm: readNorm(config, weights, tensors.inputNorm),
-    query: readLinear(weights, tensors.queryProjection),
-    key: readLinear(weights, tensors.keyProjection),
-    value: readLinear(weights, tensors.valueProjection),
-    ...(tensors.queryNorm && { queryNorm: readNorm(config, weights, tensors.queryNorm) }),
-    ...(tensors.keyNorm && { keyNorm: readNorm(config, weights, tensors.keyNorm) }),
-  };
-  const post = {
-    output: readLinear(weights, tensors.outputProjection),
-    norm: readNorm(config, weights, tensors.postAttentionNorm),
-    ...(gates && { gate: readLinear(weights, tensors.router) }),
-  };
-  const shape = { ...config, addsMoeOutput: layer > 0 };
-  return {
-    pre: session(`layer ${layer} pre`, (name) => preGraph(name, shape, pre, formats.attention)),
-    post: session(`layer ${layer} post`, (name) => postGraph(name, post, config, formats.attention)),
-  };
-}
-
-function session(name: string, graph: (name: string) => Uint8Array): GraphSession {
-  return GraphSession.create(name, graph(name));
-}
-
-function readNorm(config: ModelConfig, source: WeightSource, { name, shape }: TensorSpec): NormWeights {
-  return { weights: source.float32(name, shape), epsilon: config.rmsNormEpsilon };
-}
-
-function embeddingTable(source: WeightSource, { name, shape }: TensorSpec): EmbeddingTable {
-  const bytes = source.bfloat16?.(name, shape);
-  if (bytes !== undefined) return { type: 'bfloat16', data: bytes };
-  return { type: 'float32', data: source.float32(name, shape) };
 }

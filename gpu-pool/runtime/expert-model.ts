@@ -1,6 +1,7 @@
 import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../shared/model/config.ts';
 import { expertTensors } from '../../shared/model/tensors.ts';
+import type { PairsCompute } from './expert-compute.ts';
 import { expertGraph } from './graphs/expert.ts';
 import { KernelExperts } from './kernel/kernel-experts.ts';
 import type { KernelSource } from './kernel/kernel-source.ts';
@@ -111,20 +112,12 @@ export class ExpertModel {
     loaded.session.run({ input: view(input, rows, hiddenSize) }, { output: view(output, rows, hiddenSize) });
   }
 
-  /** The same on rows of a lane in kernel memory, see `KernelExperts.runPairs`; false where it is not in kernel memory. */
-  runPairs(
-    layer: number,
-    expert: number,
-    hidden: Float32Array,
-    pairs: Int32Array,
-    first: number,
-    rows: number,
-    outputs: Float32Array,
-  ): boolean {
+  /** The same on rows of a lane in kernel memory. */
+  readonly runPairs: PairsCompute = (layer, expert, hidden, pairs, first, rows, outputs) => {
     const loaded = this.#loaded.get(this.#key(layer, expert));
     if (loaded === undefined || loaded.session !== undefined) return false;
     return this.#kernels!.runPairs(layer, expert, hidden, pairs, first, rows, outputs);
-  }
+  };
 
   /** Drops all experts. */
   release(): void {

@@ -78,6 +78,13 @@ export class TeamBoard {
     Atomics.store(words, NEXT, (generation + 1) << CHUNK_BITS);
   }
 
+  /** Host: the leader's thread has ended; no chunk is handed out any more. Whoever has one still computes it. */
+  abandon(): void {
+    const words = this.#words;
+    const generation = (Atomics.load(words, NEXT) >>> CHUNK_BITS) + 1;
+    Atomics.store(words, NEXT, (generation << CHUNK_BITS) | CHUNK_MASK);
+  }
+
   /** Any thread: takes chunks of the task and computes them until there are none; returns how many it took. */
   help(run: TaskRunner): number {
     let taken = 0;

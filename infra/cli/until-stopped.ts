@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { JanusError } from '../../shared/errors/janus-error.ts';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 type StopSignal = (typeof STOP_SIGNALS)[number];
@@ -10,15 +11,22 @@ export const SHUTDOWN_LIMIT_MS = 45_000;
 /** Time for a signal to end the process before it is ended otherwise. */
 const SIGNAL_LIMIT_MS = 100;
 
+/** What keeps running until it is closed. */
+export interface Running {
+  close(): Promise<void>;
+  /** Resolves with the reason when it cannot go on by itself. */
+  readonly givenUp?: Promise<string>;
+}
+
 /**
- * Starts something and keeps it running until SIGINT or SIGTERM, then closes it. A signal that comes while it starts ends the
- * process at once, since nothing is under way yet; so does a second signal.
+ * Starts something and keeps it running until SIGINT or SIGTERM, or until it gives up, then closes it. A signal that comes while it
+ * starts ends the process at once, since nothing is under way yet; so does a second signal.
  *
  * @param log told why the process ends
- * @throws what `start` throws
+ * @throws what `start` throws; JanusError with the reason when what was started gave up
  */
 export async function runUntilStopped(
-  start: () => Promise<{ close(): Promise<void> }>,
+  start: () => Promise<Running>,
   log: (line: string) => void,
 ): Promise<void> {
   let starting = true;
@@ -34,8 +42,11 @@ export async function runUntilStopped(
 
   const running = await start();
   starting = false;
-  const signal = await stopped.promise;
-  log(`${signal}: finishing the requests under way; another ${signal} ends them`);
+  const told = stopped.promise.then((signal) => {
+    log(`${signal}: finishing the requests under way; another ${signal} ends them`);
+    return null;
+  });
+  const reason = await Promise.race(running.givenUp ? [told, running.givenUp] : [told]);
   const overdue = setTimeout(() => {
     log(`Not closed after ${SHUTDOWN_LIMIT_MS / 1_000} s; ending.`);
     process.exit(1);
@@ -43,6 +54,7 @@ export async function runUntilStopped(
   await running.close();
   // The timer stays, in case that something keeps the closed process alive, but does not do so itself.
   overdue.unref();
+  if (reason !== null) throw new JanusError(reason);
 }
 
 /**

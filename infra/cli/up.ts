@@ -31,6 +31,8 @@ export interface RunningSystem {
   readonly url: string;
   readonly redisUrl: string;
   readonly host: Host;
+  /** See `Host.givenUp`. */
+  readonly givenUp: Promise<string>;
   /** Lets requests under way finish, within the gateway's bound, then ends everything that was started. */
   close(): Promise<void>;
 }
@@ -86,7 +88,8 @@ export async function startEverything(
       { log: (message) => log(`host     ${message}`), tracer },
     );
     log(`pools    ${describePools(host)}`);
-    return { url, redisUrl: redis.url, host, close: () => parts.disposeAsync() };
+    const { givenUp } = host;
+    return { url, redisUrl: redis.url, host, givenUp, close: () => parts.disposeAsync() };
   } catch (error) {
     await parts.disposeAsync();
     throw error;

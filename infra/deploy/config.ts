@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { EXCHANGE_MODES } from '../../gpu-pool/exchange/exchange-options.ts';
 import { KERNEL_CHOICES } from '../../gpu-pool/host/host-options.ts';
+import { SPARE_SLOTS } from '../../shared/scheduler/layout.ts';
 import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduling.ts';
 import { MOST_INSTANCES } from '../cli/options/pool-options.ts';
 import { WEIGHT_FORMS } from '../cli/options/weight-form.ts';
@@ -41,6 +42,7 @@ const model = z
     dtype: z.enum(WEIGHT_FORMS).optional(),
     gate: z.enum(['attention', 'experts']).default('attention'),
     scheduler: z.enum(SCHEDULER_NAMES).default('aebs'),
+    spareSlots: z.enum(SPARE_SLOTS).default('load'),
     kernels: z.enum(KERNEL_CHOICES).default('auto'),
     attention: z
       .strictObject({

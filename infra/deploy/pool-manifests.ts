@@ -37,7 +37,7 @@ export function poolDeployment(config: DeployConfig, model: ModelDeployment, poo
 
 /** What `janus host` is told. */
 function hostArguments(model: ModelDeployment, pool: PoolName): string[] {
-  const { name, folder, dtype, gate, scheduler, kernels, attention, experts } = model;
+  const { name, folder, dtype, gate, scheduler, spareSlots, kernels, attention, experts } = model;
   const common = ['host', '--role', pool, '--model', folder, '--name', name];
   if (dtype !== undefined) common.push('--dtype', dtype);
   common.push('--gate', gate, '--scheduler', scheduler, '--kernels', kernels);
@@ -48,7 +48,7 @@ function hostArguments(model: ModelDeployment, pool: PoolName): string[] {
     return [...common, '--experts', '1', '--slots', String(experts.slots), ...listen];
   }
   // Any pool that the scaler may choose is enough to begin with.
-  const own = ['--attention', '1', '--expert-instances', String(experts.least)];
+  const own = ['--attention', '1', '--expert-instances', String(experts.least), '--spare-slots', spareSlots];
   own.push('--exchange', attention.exchange);
   if (attention.kvSlots !== undefined) own.push('--kv-slots', String(attention.kvSlots));
   if (attention.prefixCacheMib !== undefined)

@@ -1,6 +1,6 @@
 import type { PerformanceProfile } from '../../shared/protocol/scaling.ts';
 import type { LoadMeasurement } from '../../shared/scaling/fit-model.ts';
-import { predictTpot } from '../../shared/scaling/performance-model.ts';
+import { type ContentionCost, predictTpot } from '../../shared/scaling/performance-model.ts';
 import { formatTable } from '../cli/table.ts';
 import type { MeasuredProfile } from './run-profile.ts';
 
@@ -35,7 +35,7 @@ function costLines({ model, table, capacity }: PerformanceProfile): string[] {
     Object.entries(costs)
       .map(([name, ms]) => `${name.replace(/Ms$/, '')} ${decimals(1_000 * ms, 3)}`)
       .join(', ');
-  const { shared, stepsApart } = model;
+  const { shared, contention, stepsApart } = model;
   return [
     `per layer, in µs: attention ${microseconds(model.attention)}`,
     `  experts ${microseconds(model.experts)}`,
@@ -44,9 +44,22 @@ function costLines({ model, table, capacity }: PerformanceProfile): string[] {
     shared === undefined
       ? 'each instance has processors of its own'
       : `${shared.count} processors for all instances${shared.helping ? ', which help each other' : ''}`,
+    ...(contention === undefined ? [] : [contentionLine(contention)]),
     ...(stepsApart ? ['each attention instance sends its layer steps for itself'] : []),
     `a_max for ${table.instances[0]} to ${table.instances.at(-1)} expert instances of ${capacity} slots`,
   ];
+}
+
+function contentionLine(contention: ContentionCost): string {
+  const { parallelShare, spreadMs, workFactor, besideMs, rowWorkMs, contextWorkMs } = contention;
+  const work = [`${decimals(workFactor)} times the step`];
+  for (const [name, ms] of Object.entries({ besideMs, rowWorkMs, contextWorkMs })) {
+    if (ms > 0) work.push(`${decimals(1_000 * ms, 3)} µs (${name.replace(/Ms$/, '')})`);
+  }
+  return (
+    `  ${percent(parallelShare)} of further processors beside each other, ${decimals(1_000 * spreadMs, 3)} µs per layer and further ` +
+    `expert instance; work of a step: ${work.join(' + ')}`
+  );
 }
 
 const qualityLines = ({ quality }: PerformanceProfile): string[] =>

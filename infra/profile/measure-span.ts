@@ -71,8 +71,8 @@ export function measureSpan(span: RecordSpan, shape: SpanShape): LoadMeasurement
   return {
     attention,
     experts: expertInstances,
-    // Rows of a step, so that prompts count as what they cost.
-    batch: ((tokens + promptTokens) / steps) * attention,
+    // Rows of a step, so that prompts count as what they cost. Where an instance is idle, the others have more.
+    batch: Math.min(sequences, ((tokens + promptTokens) / steps) * attention),
     context,
     aMax,
     attentionMs: layerMs / layers,

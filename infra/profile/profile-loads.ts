@@ -2,7 +2,8 @@ import type { LoadShape } from './steady-load.ts';
 
 /** Contexts longer than this cost in proportion. */
 const LONG_PROMPT = 1_025;
-const SHORT_PROMPT = 17;
+/** A prompt of one token leaves nothing to compute but rows that decode. */
+const SHORT_PROMPT = 1;
 const MOST_ANSWER = 128;
 /** Whole blocks of kept prompts, and one token more, which has to be computed. */
 const BLOCK = 64;
@@ -24,13 +25,17 @@ export function profileLoads(sequences: number, contextLength: number): LoadShap
   const shapeOf =
     (promptTokens: number) =>
     (batch: number): LoadShape => ({ sequences: batch, promptTokens, answerTokens });
-  const ends = [...new Set([sequences, 1])];
-  const longBatches = [...new Set([...ends, Math.ceil(sequences / 4)])];
-  const inner = batches.filter((batch) => !ends.includes(batch));
-  const loads = [
-    ...ends.map(shapeOf(short)),
-    ...(long > short ? longBatches.map(shapeOf(long)) : []),
-    ...inner.map(shapeOf(short)),
+  const [half, quarter] = [Math.ceil(sequences / 2), Math.ceil(sequences / 4)];
+  const first = [
+    ...[sequences, 1].map(shapeOf(short)),
+    shapeOf(long)(quarter),
+    shapeOf(short)(half),
+    shapeOf(long)(sequences),
+    shapeOf(short)(quarter),
+    shapeOf(long)(1),
   ];
-  return loads;
+  const loads = new Map(
+    [...first, ...batches.map(shapeOf(short))].map((load) => [JSON.stringify(load), load]),
+  );
+  return [...loads.values()];
 }

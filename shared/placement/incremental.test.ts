@@ -102,6 +102,13 @@ test('a layout that differs from the one in force by the numbers of its instance
   expect(alignLayout(shuffled, inForce)).toEqual(inForce);
 });
 
+test('where it counts in which failure domain experts are, a group stays in its own', () => {
+  const inForce = { instances: 4, capacity: 1, slots: [[0], [1], [2], [3]] };
+  const next = { ...inForce, slots: [[2], [0], [1], [3]] };
+  expect(alignLayout(next, inForce).slots).toEqual(inForce.slots);
+  expect(alignLayout(next, inForce, Int32Array.of(0, 0, 1, 1)).slots).toEqual([[0], [2], [1], [3]]);
+});
+
 test('aligning keeps every group of experts, also where instances were added or taken away', () => {
   const group = (slots: readonly (readonly number[])[]): string[] => slots.map((held) => held.join()).sort();
   const three = { instances: 3, capacity: 2, slots: [[0, 1], [2, 3], [4]] };

@@ -5,6 +5,7 @@ import { type Change, NONE } from './layout-change.ts';
 import { LayoutSearch } from './layout-search.ts';
 import { type ReplicaMove, replicaMoves } from './placement-moves.ts';
 import { seededRandom } from './seeded-random.ts';
+import { coveredDomains, keepsCoverage } from './spare-slots.ts';
 import type { ActivationTrace } from './trace.ts';
 import { THOROUGH_EFFORT } from './traced-placement.ts';
 
@@ -41,7 +42,8 @@ const MOST_CHANGES_PER_LAYER = 1_000;
 /**
  * Improves the placement in force step by step, within a bound on the weights that have to be loaded. Each step is the
  * change, of those drawn over all layers, that lowers a_max most per byte loaded; a replica that returns to where it was
- * costs nothing. What the bound leaves out, a later call with the new placement makes up for.
+ * costs nothing. What the bound leaves out, a later call with the new placement makes up for. Where spare slots are for
+ * coverage, no expert loses its own.
  *
  * @throws JanusError when placement and trace are of different models, or a byte count is not a number of at least 0.
  */
@@ -67,10 +69,11 @@ export function rePlace(options: RePlacementOptions): RePlacement {
 function openLayers({ placement, trace, seed }: RePlacementOptions): LayerInChange[] {
   const { experts, expertsPerToken } = trace.shape;
   const random = seededRandom(seed);
+  const domains = coveredDomains(placement);
   return placement.layers.map((layout, layer) => {
     const window = trace.window(layer);
     const activity = sampleActivity(window, expertsPerToken, experts, random, THOROUGH_EFFORT.samples);
-    return new LayerInChange(layout, new LayoutSearch(layout, activity), random);
+    return new LayerInChange(layout, new LayoutSearch(layout, activity), random, domains);
   });
 }
 
@@ -81,13 +84,16 @@ class LayerInChange {
   readonly #inForce: readonly ReadonlySet<number>[];
   readonly #search: LayoutSearch;
   readonly #random: () => number;
+  readonly #domains: Int32Array | null;
   #best: Change | undefined;
   #settled = false;
 
-  constructor(inForce: Layout, search: LayoutSearch, random: () => number) {
+  /** @param domains that experts are to survive the loss of; null where nothing is asked */
+  constructor(inForce: Layout, search: LayoutSearch, random: () => number, domains: Int32Array | null) {
     this.#inForce = inForce.slots.map((held) => new Set(held));
     this.#search = search;
     this.#random = random;
+    this.#domains = domains;
   }
 
   layout(): Layout {
@@ -118,7 +124,7 @@ class LayerInChange {
 
   #consider(mostLoads: number): void {
     const change = this.#search.propose(this.#random);
-    if (change === undefined) return;
+    if (change === undefined || !this.#keepsCoverage(change)) return;
     const loads = this.#loadsOf(change);
     if (loads > mostLoads) return;
     const worth = this.#search.benefit(change) / Math.max(1, loads);
@@ -126,6 +132,11 @@ class LayerInChange {
       this.worth = worth;
       this.#best = change;
     }
+  }
+
+  #keepsCoverage(change: Change): boolean {
+    const holders = (expert: number): Int32Array => this.#search.holdersOf(expert);
+    return this.#domains === null || keepsCoverage(change, holders, this.#domains);
   }
 
   /** Replicas that a change adds to those to be loaded; negative where it takes back what an earlier one brought. */

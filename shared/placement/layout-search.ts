@@ -1,6 +1,7 @@
 import type { Layout } from '../scheduler/layout.ts';
 import type { LayerActivity } from './activity.ts';
 import { type Change, inverse, NONE } from './layout-change.ts';
+import { ReplicaTable } from './replica-table.ts';
 
 /** Weight of the number of instances that reach a_max, against a_max itself: leads the search over plateaus. */
 const PLATEAU_WEIGHT = 0.05;
@@ -17,17 +18,9 @@ const REPLICA_CHANGE_SHARE = 0.25;
  * replica are counted beforehand.
  */
 export class LayoutSearch {
-  readonly #capacity: number;
   readonly #instances: number;
   readonly #activity: LayerActivity;
-  /** [n_e]: experts on each instance, in no order. */
-  readonly #slots: number[][];
-  /** [E]: R(e), replicas of each expert. */
-  readonly #replicas: Int32Array;
-  /** [E, n_e]: the first R(e) entries of a row are the instances of expert e, ascending. */
-  readonly #hosts: Int32Array;
-  /** Experts with several replicas in the order of AEBS: fewer replicas first, then lower id. */
-  #flexible: Int32Array;
+  readonly #table: ReplicaTable;
   /** [E]: batches that activate the expert; those that screen come first. */
   readonly #batchesOf: readonly Int32Array[];
   /** [E]: how many of them screen. */
@@ -49,25 +42,14 @@ export class LayoutSearch {
   /** @param layout A layout that passes `checkLayout`. */
   constructor(layout: Layout, activity: LayerActivity) {
     const { experts, batches, activated, weights } = activity;
-    this.#capacity = layout.capacity;
     this.#instances = layout.instances;
     this.#activity = activity;
-    this.#slots = layout.slots.map((held) => [...held]);
-    this.#replicas = new Int32Array(experts);
-    this.#hosts = new Int32Array(experts * layout.instances);
-    for (const [instance, held] of layout.slots.entries()) {
-      for (const expert of held) {
-        this.#hosts[expert * layout.instances + this.#replicas[expert]] = instance;
-        this.#replicas[expert] += 1;
-      }
-    }
-    this.#flexible = flexibleOrder(this.#replicas);
     this.#batchesOf = batchesByExpert(activity);
     this.#screening = Int32Array.from(this.#batchesOf, (list) => list.filter(screens).length);
     this.#pinned = new Int32Array(batches * layout.instances);
-    for (const [expert, count] of this.#replicas.entries()) {
-      if (count === 1) this.#pin(expert, this.#hosts[expert * layout.instances], 1);
-    }
+    this.#table = new ReplicaTable(layout, experts, (expert, instance, by) =>
+      this.#pin(expert, instance, by),
+    );
     this.#scales = weights.map((weight, batch) => weight / Math.max(1, activated[batch] / layout.instances));
     this.#load = new Int32Array(layout.instances);
     this.#tried = new Int32Array(batches);
@@ -85,11 +67,12 @@ export class LayoutSearch {
 
   /** The layout as it stands. */
   layout(): Layout {
-    return {
-      instances: this.#instances,
-      capacity: this.#capacity,
-      slots: this.#slots.map((held) => held.toSorted((a, b) => a - b)),
-    };
+    return this.#table.layout();
+  }
+
+  /** Instances that hold an expert, ascending. */
+  holdersOf(expert: number): Int32Array {
+    return this.#table.holdersOf(expert);
   }
 
   /**
@@ -99,20 +82,21 @@ export class LayoutSearch {
     if (this.#costs.length === 0) return undefined;
     const pick = (length: number): number => Math.floor(random() * length);
     const { active, experts } = this.#activity;
+    const { slots, capacity, replicas } = this.#table;
     for (let draw = 0; draw < PROPOSAL_DRAWS; draw += 1) {
       const batch = pick(this.#costs.length);
       const from = this.#bottleneck[batch];
-      const expert = this.#slots[from][pick(this.#slots[from].length)];
+      const expert = slots[from][pick(slots[from].length)];
       const to = pick(this.#instances);
-      if (active[batch * experts + expert] === 0 || this.#isOn(expert, to)) continue;
-      const free = this.#capacity - this.#slots[to].length;
-      const slot = pick(this.#slots[to].length + Math.min(1, free));
-      const there = this.#slots[to][slot] ?? NONE;
+      if (active[batch * experts + expert] === 0 || this.#table.isOn(expert, to)) continue;
+      const free = capacity - slots[to].length;
+      const slot = pick(slots[to].length + Math.min(1, free));
+      const there = slots[to][slot] ?? NONE;
       if (random() < REPLICA_CHANGE_SHARE) {
-        if (there === NONE || this.#replicas[there] > 1) {
+        if (there === NONE || replicas[there] > 1) {
           return { instance: to, out: there, in: expert, other: NONE };
         }
-      } else if (there === NONE || !this.#isOn(there, from)) {
+      } else if (there === NONE || !this.#table.isOn(there, from)) {
         return { instance: to, out: there, in: expert, other: from };
       }
     }
@@ -121,9 +105,9 @@ export class LayoutSearch {
 
   /** How much a change would lower the cost; below zero, a rough estimate. The layout stays as it is. */
   benefit(change: Change): number {
-    this.#apply(change);
+    this.#table.apply(change);
     const benefit = this.#tryCosts(change, 0);
-    this.#apply(inverse(change));
+    this.#table.apply(inverse(change));
     return benefit;
   }
 
@@ -134,9 +118,9 @@ export class LayoutSearch {
 
   /** Makes a change if it lowers the cost by at least `leastBenefit`, which may be 0, and tells whether it did. */
   makeIfWorth(change: Change, leastBenefit: number): boolean {
-    this.#apply(change);
+    this.#table.apply(change);
     if (this.#tryCosts(change, Math.min(0, leastBenefit)) < leastBenefit) {
-      this.#apply(inverse(change));
+      this.#table.apply(inverse(change));
       return false;
     }
     for (const batch of this.#tried.subarray(0, this.#triedCount)) {
@@ -144,50 +128,6 @@ export class LayoutSearch {
       this.#bottleneck[batch] = this.#triedBottleneck[batch];
     }
     return true;
-  }
-
-  #apply({ instance, out, in: entering, other }: Change): void {
-    if (out !== NONE) this.#take(out, instance);
-    if (other !== NONE && entering !== NONE) this.#take(entering, other);
-    if (entering !== NONE) this.#give(entering, instance);
-    if (other !== NONE && out !== NONE) this.#give(out, other);
-    // An exchange leaves the replica counts as they were, and with them the order.
-    if (other === NONE) this.#flexible = flexibleOrder(this.#replicas);
-  }
-
-  #isOn(expert: number, instance: number): boolean {
-    const row = expert * this.#instances;
-    for (let host = row; host < row + this.#replicas[expert]; host += 1) {
-      if (this.#hosts[host] === instance) return true;
-    }
-    return false;
-  }
-
-  #take(expert: number, instance: number): void {
-    const row = expert * this.#instances;
-    const count = this.#replicas[expert];
-    if (count === 1) this.#pin(expert, instance, -1);
-    const position = this.#hosts.indexOf(instance, row);
-    this.#hosts.copyWithin(position, position + 1, row + count);
-    this.#replicas[expert] = count - 1;
-    if (count === 2) this.#pin(expert, this.#hosts[row], 1);
-    const held = this.#slots[instance];
-    held[held.indexOf(expert)] = held[held.length - 1];
-    held.pop();
-  }
-
-  #give(expert: number, instance: number): void {
-    const row = expert * this.#instances;
-    const count = this.#replicas[expert];
-    if (count === 1) this.#pin(expert, this.#hosts[row], -1);
-    let position = row + count;
-    for (; position > row && this.#hosts[position - 1] > instance; position -= 1) {
-      this.#hosts[position] = this.#hosts[position - 1];
-    }
-    this.#hosts[position] = instance;
-    this.#replicas[expert] = count + 1;
-    if (count === 0) this.#pin(expert, instance, 1);
-    this.#slots[instance].push(expert);
   }
 
   #pin(expert: number, instance: number, by: 1 | -1): void {
@@ -235,7 +175,7 @@ export class LayoutSearch {
   }
 
   #isSingle(expert: number): boolean {
-    return expert !== NONE && this.#replicas[expert] === 1;
+    return expert !== NONE && this.#table.replicas[expert] === 1;
   }
 
   /** Runs AEBS on one batch. */
@@ -243,8 +183,7 @@ export class LayoutSearch {
     const { active, experts } = this.#activity;
     const load = this.#load;
     const pinned = this.#pinned;
-    const flexible = this.#flexible;
-    const hosts = this.#hosts;
+    const { flexible, hosts, replicas } = this.#table;
     const instances = this.#instances;
     for (let instance = 0; instance < instances; instance += 1) {
       load[instance] = pinned[batch * instances + instance];
@@ -253,7 +192,7 @@ export class LayoutSearch {
       const expert = flexible[position];
       if (active[batch * experts + expert] === 0) continue;
       const row = expert * instances;
-      const end = row + this.#replicas[expert];
+      const end = row + replicas[expert];
       let best = hosts[row];
       for (let host = row + 1; host < end; host += 1) {
         if (load[hosts[host]] < load[best]) best = hosts[host];
@@ -275,12 +214,6 @@ export class LayoutSearch {
     this.#triedCosts[batch] = this.#scales[batch] * (aMax + (PLATEAU_WEIGHT * reached) / instances);
     this.#triedBottleneck[batch] = bottleneck;
   }
-}
-
-/** Experts with several replicas, fewer replicas first, then lower id. */
-function flexibleOrder(replicas: Int32Array): Int32Array {
-  const flexible = Int32Array.from(replicas.keys()).filter((expert) => replicas[expert] > 1);
-  return flexible.sort((a, b) => replicas[a] - replicas[b] || a - b);
 }
 
 const screens = (batch: number): boolean => batch % SCREENING_STRIDE === 0;

@@ -21,24 +21,24 @@ export function replicaMoves(from: Placement, to: Placement): ReplicaMove[] {
 /**
  * Renumbers the instances of a new layout so that few replicas have to be loaded: instances are alike, so what counts is
  * which experts live together, not where. Pairs with the most experts in common are joined first, ties to the lowest ids.
+ *
+ * @param domains failure domains of the instances, where it counts in which of them an expert is; null: they are all alike
  */
-export function alignLayout(layout: Layout, inForce: Layout): Layout {
+export function alignLayout(layout: Layout, inForce: Layout, domains: Int32Array | null = null): Layout {
   const pairs = layout.slots.flatMap((held, from) =>
-    inForce.slots.map((holding, to) => ({
+    layout.slots.map((_, to) => ({
       from,
       to,
-      common: held.filter((expert) => holding.includes(expert)).length,
+      common: held.filter((expert) => inForce.slots[to]?.includes(expert)).length,
     })),
   );
   pairs.sort((a, b) => b.common - a.common || a.to - b.to || a.from - b.from);
-  const slots: (readonly number[] | undefined)[] = Array.from({ length: layout.instances });
+  const slots: (readonly number[])[] = Array.from({ length: layout.instances });
   const placed = new Set<number>();
   for (const { from, to } of pairs) {
-    if (placed.has(from) || to >= layout.instances || slots[to] !== undefined) continue;
+    if (placed.has(from) || slots[to] !== undefined || domains?.[from] !== domains?.[to]) continue;
     slots[to] = layout.slots[from];
     placed.add(from);
   }
-  // Instances that the placement in force does not know take what is left.
-  const left = layout.slots.filter((_, from) => !placed.has(from));
-  return { ...layout, slots: slots.map((held) => held ?? left.pop()!) };
+  return { ...layout, slots };
 }

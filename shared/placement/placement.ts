@@ -1,7 +1,14 @@
 import { JanusError } from '../errors/janus-error.ts';
-import { checkInstances, type Layout, type PlacedInstance, type Placement } from '../scheduler/layout.ts';
+import {
+  checkInstances,
+  type Layout,
+  type PlacedInstance,
+  type Placement,
+  type SpareSlots,
+} from '../scheduler/layout.ts';
 import type { Scheduling } from '../scheduler/scheduling.ts';
 import { checkLoads, checkSlotCount, replicaCounts } from './replicas.ts';
+import { coveredDomains, coverSpareSlots } from './spare-slots.ts';
 
 /** What `placeReplicas` decides on, for one layer. */
 export interface PlacementProblem {
@@ -29,6 +36,8 @@ export interface StaticPlacementOptions {
   /** Numbered 0 … n_e − 1, ascending. */
   readonly instances: readonly PlacedInstance[];
   readonly scheduling?: Scheduling;
+  /** Default: `load`. */
+  readonly spareSlots?: SpareSlots;
 }
 
 /**
@@ -68,16 +77,31 @@ export function placeReplicas(problem: PlacementProblem): Layout {
 }
 
 /**
+ * Places one replica of each expert as {@link placeReplicas} does, and fills the spare slots for coverage.
+ *
+ * @param domains [n_e]: failure domain of each instance.
+ * @throws JanusError when shapes disagree, or the slots cannot hold all experts.
+ */
+export function placeForCoverage(problem: Omit<PlacementProblem, 'replicas'>, domains: Int32Array): Layout {
+  const replicas = new Int32Array(problem.loads.length).fill(1);
+  return coverSpareSlots(placeReplicas({ ...problem, replicas }), problem.loads, domains);
+}
+
+/**
  * The placement to start with: every expert counts the same and no co-activation is known, so all layers share one layout.
  *
  * @throws JanusError when the instances are not numbered 0 … n_e − 1 or their slots cannot hold all experts.
  */
 export function staticPlacement(options: StaticPlacementOptions): Placement {
-  const { version, model, layers, experts, capacity, instances, scheduling } = options;
+  const { version, model, layers, experts, capacity, instances, scheduling, spareSlots } = options;
   checkInstances(instances);
   const loads = new Float64Array(experts).fill(1);
-  const replicas = replicaCounts(loads, instances.length, capacity);
-  const layout = placeReplicas({ replicas, loads, instances: instances.length, capacity });
+  const problem = { loads, instances: instances.length, capacity };
+  const domains = coveredDomains(options);
+  const layout =
+    domains === null
+      ? placeReplicas({ ...problem, replicas: replicaCounts(loads, instances.length, capacity) })
+      : placeForCoverage(problem, domains);
   return {
     version,
     model,
@@ -86,6 +110,7 @@ export function staticPlacement(options: StaticPlacementOptions): Placement {
     instances,
     layers: Array.from({ length: layers }, () => layout),
     ...(scheduling && { scheduling }),
+    ...(spareSlots && { spareSlots }),
   };
 }
 

@@ -11,6 +11,8 @@ const VERSION = 1;
 const HEADER_WORDS = 6;
 const WORD_BYTES = 4;
 const BYTE_EXPERTS = 256;
+/** Rows that a merged trace holds per layer: enough for a placement, and 5 MB with 60 layers and top-8. */
+export const MERGED_WINDOW_ROWS = 8_192;
 /** Larger windows are not decoded: they are not a trace that a host stored. */
 const MOST_BYTES = 64 * 2 ** 20;
 
@@ -52,6 +54,8 @@ export function decodeTrace(bytes: Uint8Array): ActivationTrace {
   const shape = { layers: word(2), experts: word(3), expertsPerToken: word(4) };
   const windowRows = word(5);
   const idBytes = bytesPerId(shape.experts);
+  // Before anything is made of them: a damaged number of layers may be any.
+  word(HEADER_WORDS + shape.layers - 1);
   if (shape.layers * windowRows * shape.expertsPerToken * idBytes > MOST_BYTES) {
     throw broken(`its windows are larger than ${MOST_BYTES} bytes`);
   }
@@ -71,6 +75,24 @@ export function decodeTrace(bytes: Uint8Array): ActivationTrace {
   }
   if (offset !== bytes.length) throw broken(`${bytes.length - offset} bytes follow its end`);
   return trace;
+}
+
+/**
+ * One trace of what was stored, encoded, under the names of attention instances; null where that is nothing.
+ *
+ * @throws JanusError when a window is broken, or windows of different models lie under one name
+ */
+export function decodeTraces(
+  stored: Readonly<Record<string, Uint8Array>>,
+  windowRows = MERGED_WINDOW_ROWS,
+): ActivationTrace | null {
+  // By name, so that the order in which hosts stored theirs changes nothing.
+  const windows = Object.keys(stored).sort();
+  if (windows.length === 0) return null;
+  return mergeTraces(
+    windows.map((instance) => decodeTrace(stored[instance]!)),
+    windowRows,
+  );
 }
 
 /**

@@ -1,4 +1,10 @@
-import { checkInstances, type Layout, type PlacedInstance, type Placement } from '../scheduler/layout.ts';
+import {
+  checkInstances,
+  type Layout,
+  type PlacedInstance,
+  type Placement,
+  type SpareSlots,
+} from '../scheduler/layout.ts';
 import {
   activationLoads,
   type BatchSample,
@@ -7,9 +13,10 @@ import {
   sampleActivity,
 } from './activity.ts';
 import { LayoutSearch } from './layout-search.ts';
-import { placeReplicas } from './placement.ts';
+import { placeForCoverage, placeReplicas } from './placement.ts';
 import { replicaCounts } from './replicas.ts';
 import { seededRandom } from './seeded-random.ts';
+import { coveredDomains, keepsCoverage } from './spare-slots.ts';
 import type { ActivationTrace } from './trace.ts';
 
 /** How much computing a placement may cost. */
@@ -64,6 +71,8 @@ export interface TracedPlacementOptions {
   /** The same seed gives the same placement. */
   readonly seed: number;
   readonly effort?: PlacementEffort;
+  /** Default: `load`. */
+  readonly spareSlots?: SpareSlots;
 }
 
 /**
@@ -72,51 +81,52 @@ export interface TracedPlacementOptions {
  * @throws JanusError when the instances are not numbered 0 … n_e − 1 or their slots cannot hold all experts.
  */
 export function placeByTrace(options: TracedPlacementOptions): Placement {
-  const { version, model, trace, capacity, instances, seed, effort = THOROUGH_EFFORT } = options;
+  const { version, model, trace, capacity, instances, seed, effort = THOROUGH_EFFORT, spareSlots } = options;
   checkInstances(instances);
+  const domains = coveredDomains(options);
   const { layers, experts, expertsPerToken } = trace.shape;
   const random = seededRandom(seed);
   const layouts = Array.from({ length: layers }, (_, layer) => {
     const activity = sampleActivity(trace.window(layer), expertsPerToken, experts, random, effort.samples);
-    return placeLayer(activity, instances.length, capacity, effort.trials, random);
+    const layout = placeLayer(activity, instances.length, capacity, domains);
+    return effort.trials === 0 ? layout : improveLayout(layout, activity, effort.trials, random, domains);
   });
-  return { version, model, experts, capacity, instances, layers: layouts };
+  const placement = { version, model, experts, capacity, instances, layers: layouts };
+  return spareSlots === undefined ? placement : { ...placement, spareSlots };
 }
 
-/** Places one layer: replica counts and greedy placement as the paper has them, then a local search on AEBS' own a_max. */
-export function placeLayer(
+/** Replica counts and greedy placement as the paper has them, or, where there are failure domains, one that covers them. */
+function placeLayer(
   activity: LayerActivity,
   instances: number,
   capacity: number,
-  trials: number,
-  random: () => number,
+  domains: Int32Array | null,
 ): Layout {
   const loads = activationLoads(activity);
-  const replicas = replicaCounts(loads, instances, capacity);
-  const layout = placeReplicas({
-    replicas,
-    loads,
-    coActivation: coActivation(activity),
-    instances,
-    capacity,
-  });
-  return trials === 0 ? layout : improveLayout(layout, activity, trials, random);
+  const problem = { loads, coActivation: coActivation(activity), instances, capacity };
+  if (domains !== null) return placeForCoverage(problem, domains);
+  return placeReplicas({ ...problem, replicas: replicaCounts(loads, instances, capacity) });
 }
 
 /**
  * Lowers a_max by small changes: each is tried on sampled batches with AEBS itself and kept when it is no worse. Greedy
  * placement looks at pairs; only this sees what AEBS makes of the replicas.
+ *
+ * @param domains failure domains of the instances: no expert that is in several of them is to lose that
  */
-export function improveLayout(
+function improveLayout(
   layout: Layout,
   activity: LayerActivity,
   trials: number,
   random: () => number,
+  domains: Int32Array | null,
 ): Layout {
   const search = new LayoutSearch(layout, activity);
+  const holders = (expert: number): Int32Array => search.holdersOf(expert);
   for (let trial = 0; trial < trials; trial += 1) {
     const change = search.propose(random);
-    if (change !== undefined) search.makeIfWorth(change, 0);
+    if (change === undefined || (domains !== null && !keepsCoverage(change, holders, domains))) continue;
+    search.makeIfWorth(change, 0);
   }
   return search.layout();
 }

@@ -25,12 +25,13 @@ const shape: LayerStepShape = { maxRows: 9, hiddenSize: 6, expertsPerToken: 3 };
 
 const u16 = fc.nat(0xffff);
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
+const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const headers = fc.record<FrameHeader>({
   kind: fc.constant(FrameKind.dispatch),
   sequence: u32,
   layer: u16,
   attempt: u16,
-  placementVersion: u32,
+  placementVersion: u48,
   rows: fc.nat(shape.maxRows),
   hiddenSize: fc.constant(shape.hiddenSize),
   expertsPerToken: fc.constant(shape.expertsPerToken),

@@ -6,7 +6,7 @@ import type { LayerStep, LayerStepShape } from './layer-step.ts';
  * Binary form of a layer step and of its answer, for links that leave the process. Little-endian.
  *
  * ```
- * byte 0   magic 'JNX2'        20  rows                   56  combine time of the host, µs, f32
+ * byte 0   magic 'JNX3'        20  rows                   56  combine time of the host, µs, f32
  *      4   kind                24  hidden size            60  only: instance that is asked, or -1 for all of the host
  *      8   sequence            28  experts per token      64  gather: answers that Redis joins into one, or 0
  *     12   layer | attempt<<16 32  attention instance:    68  host: position of the answering host in the placement
@@ -14,13 +14,15 @@ import type { LayerStep, LayerStepShape } from './layer-step.ts';
  *                                  zero padded            76  CRC-32 of the 76 bytes before
  *                                                         80  body
  * ```
+ * `placement version` has 48 bits, since it may be a time in milliseconds: the high 16 are the high half of the word of `kind`.
+ *
  * Body of a dispatch: hidden `[T, H]` f32, expert ids `[T, k]` i32, gate weights `[T, k]` f32; `activations` has only
  * hidden, and the expert host gates. Body of an answer: the host's share of the MoE output, `[T, H]` f32. `stale`,
  * `failed` and `lost` have a text as body, and name in `placement version` the newest one that the host holds; `lost` names in
  * `only` the instance that has ended.
  */
 export const FRAME_HEADER_BYTES = 80;
-const MAGIC = 0x32584e4a;
+const MAGIC = 0x33584e4a;
 const ATTENTION_OFFSET = 32;
 /** Longest id of an attention instance, in ASCII characters. */
 export const ATTENTION_ID_LIMIT = 24;
@@ -86,7 +88,8 @@ export function checkAttentionId(attention: string): void {
 export function writeHeader(frame: Uint8Array, header: FrameHeader): void {
   const view = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
   view.setUint32(0, MAGIC, true);
-  view.setUint32(4, header.kind, true);
+  view.setUint16(4, header.kind, true);
+  view.setUint16(6, header.placementVersion / 2 ** 32, true);
   view.setUint32(8, header.sequence, true);
   view.setUint16(12, header.layer, true);
   view.setUint16(14, header.attempt, true);
@@ -142,11 +145,11 @@ export function parseHeader(frame: Uint8Array): FrameHeader {
   const attention = readAscii(frame, ATTENTION_OFFSET, ATTENTION_ID_LIMIT);
   checkAttentionId(attention);
   return {
-    kind: view.getUint32(4, true) as FrameKind,
+    kind: view.getUint16(4, true) as FrameKind,
     sequence: view.getUint32(8, true),
     layer: view.getUint16(12, true),
     attempt: view.getUint16(14, true),
-    placementVersion: view.getUint32(16, true),
+    placementVersion: view.getUint16(6, true) * 2 ** 32 + view.getUint32(16, true),
     rows: view.getUint32(20, true),
     hiddenSize: view.getUint32(24, true),
     expertsPerToken: view.getUint32(28, true),

@@ -13,6 +13,10 @@ export const modelsKey = 'janus:models';
 export const requestQueueName = (model: string): string =>
   `requests.{${model.replaceAll('%', '%25').replaceAll(':', '%3A')}}`;
 
+/** String with a time to live, which BullMQ keeps: the token of whoever works at one job of that queue. */
+export const jobLockKey = (model: string, jobId: string): string =>
+  `${QUEUE_PREFIX}:${requestQueueName(model)}:${jobId}:lock`;
+
 /**
  * Hash: what the fair order of one level of that queue has given out (shared/admission/fair-priority.ts). Its braces hold what
  * those of the queue's keys hold.
@@ -94,6 +98,10 @@ export const placementTimeKey = (model: string): string => `janus:{${model}}:pla
 export const wantedPlacementKey = (model: string): string => `janus:{${model}}:wanted-placement`;
 /** Set of the hosts that have loaded their share of it. */
 export const preparedHostsKey = (model: string): string => `janus:{${model}}:prepared-hosts`;
+/** String: version of the wanted placement that was given up last; while it is over that in force, none has come in force since. */
+export const givenUpPlacementKey = (model: string): string => `janus:{${model}}:given-up-placement`;
+/** String: JSON of the `DriftState` of a model (replacement/drift.ts), which its scaler keeps. */
+export const driftStateKey = (model: string): string => `janus:{${model}}:drift`;
 /** Counter: the last version that was given to a placement. Versions of placements that never came in force are not used again. */
 export const placementVersionKey = (model: string): string => `janus:{${model}}:placement-version`;
 /** Pub/sub channel on which changes of these keys are told, by version; the keys are the durable form. */

@@ -155,6 +155,8 @@ export interface HostRecord {
   readonly process: number;
   readonly startedAtMs: number;
   readonly heartbeatAtMs: number;
+  /** Processor time that all threads of its process took since it started; absent in records of versions that do not tell. */
+  readonly processorMs?: number;
   readonly attention: readonly AttentionInstanceRecord[];
   readonly experts: readonly ExpertInstanceRecord[];
   readonly traffic: readonly TrafficRecord[];

@@ -1,6 +1,7 @@
 import type { AMaxTable } from '../scaling/a-max-table.ts';
 import type { ScalerState, ScalingAction, ScalingLimits } from '../scaling/decide.ts';
 import type { DemandSample, DemandWindowLimits } from '../scaling/demand-window.ts';
+import type { LoadMeasurement } from '../scaling/fit-model.ts';
 import type { FitQuality } from '../scaling/least-squares.ts';
 import type { Counters } from '../scaling/observe.ts';
 import type { PerformanceModel } from '../scaling/performance-model.ts';
@@ -17,12 +18,16 @@ export interface PerformanceProfile {
   /** C, replica slots per expert instance and layer. */
   readonly capacity: number;
   readonly table: AMaxTable;
+  /** What it was fitted to, for a profile of another layout to be fitted to as well; absent in those of earlier versions. */
+  readonly loads?: readonly LoadMeasurement[];
 }
 
 /** What whoever runs a model wants of its scaler. */
 export interface ScalingTarget {
   /** TPOT SLO, in milliseconds. */
   readonly tpotMs: number;
+  /** TTFT SLO, in milliseconds; absent: none, so that waits for a slot do not count. */
+  readonly ttftMs?: number;
   readonly bounds: SizeBounds;
   readonly limits: ScalingLimits;
   readonly window: DemandWindowLimits;

@@ -47,6 +47,12 @@ export function reducedPlacement(
   return isWhole ? { ...placement, version, layers } : null;
 }
 
+/** Whether others hold replicas of all experts that `host` holds. */
+export function isReplaceable(placement: Placement, host: string): boolean {
+  const own = placement.instances.filter((instance) => instance.host === host).map(({ id }) => id);
+  return reducedPlacement(placement, own, placement.version) !== null;
+}
+
 /**
  * `placement` without the instances in `lost`, where experts that had their only replicas there are given to the instances
  * that are left, each to the one that holds least (ties: lowest id). These have to load them, so there is a pause.

@@ -5,6 +5,8 @@ import { type PlacementEffort, placeByTrace } from '../placement/traced-placemen
 
 /** a_max by number of expert instances and batch size. JSON-serialisable. */
 export interface AMaxTable {
+  /** E, logical experts per layer; absent in tables of versions that did not tell. */
+  readonly experts?: number;
   /** Batch sizes of the columns, ascending, from 1 on. */
   readonly batches: readonly number[];
   /** n_e of the rows, ascending. */
@@ -86,7 +88,7 @@ export function aMaxTable(options: TableOptions): AMaxTable {
       batches.map((tokens) => estimateActivation(layers, sampled, tokens, effort.draws, seed).meanAMax),
     );
   }
-  return { batches, instances, values };
+  return { experts, batches, instances, values };
 }
 
 /** a_max of a batch of any size, between those of the table along the logarithm of the batch. */

@@ -32,6 +32,7 @@ function situation(
     state,
     ready,
     demand: tokensPerSecond === null ? null : { tokensPerSecond, context: 100, from: 'short' },
+    askedAtMs: tokensPerSecond === null ? null : nowMs,
     solve(headroom) {
       const count = Math.ceil(((tokensPerSecond ?? 0) * headroom) / 10);
       return { best: size(count, count), nearest: size(count, count), candidates: 1, stable: 1 };
@@ -106,6 +107,17 @@ describe('decide', () => {
       action: 'up',
       state: { wanted: { attention: 1, experts: 1 }, askedAtMs: 500_000 },
     });
+  });
+
+  test('a model is idle when nothing was asked for the idle time, however long windows remember', () => {
+    const state = stateOf(2, 2);
+    const remembered = { ...situation(5, 310_000, state), askedAtMs: 10_001 };
+    const limits = { ...LIMITS, downCooldownMs: 1e9, floor: { attention: 0, experts: 0 } };
+    expect(decide(remembered, limits).action).toBe('stay');
+    const down = decide({ ...remembered, askedAtMs: 10_000 }, limits);
+    expect(down).toMatchObject({ action: 'down', state: { wanted: limits.floor } });
+    const still = { ...situation(5, 311_000, down.state), askedAtMs: 10_000 };
+    expect(decide(still, limits)).toMatchObject({ action: 'stay', state: { wanted: limits.floor } });
   });
 
   test('takes the nearest size where none meets the target', () => {

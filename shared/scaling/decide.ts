@@ -48,6 +48,8 @@ export interface ScalingSituation {
   /** Instances that serve. */
   readonly ready: PoolSizes;
   readonly demand: PlannedDemand | null;
+  /** When there was last any demand; null: not within the window. */
+  readonly askedAtMs: number | null;
   /** What the solver finds for a multiple of the demand. */
   readonly solve: (headroom: number) => Solution;
   /** The largest allowed sizes. */
@@ -71,12 +73,13 @@ export interface ScalingDecision {
  */
 export function decide(situation: ScalingSituation, limits: ScalingLimits = SCALING_LIMITS): ScalingDecision {
   const { nowMs, state, demand } = situation;
-  const askedAtMs = demand === null ? state.askedAtMs : nowMs;
+  const askedAtMs = Math.max(state.askedAtMs, situation.askedAtMs ?? 0);
   const kept = { ...state, askedAtMs };
   const underWay = changeUnderWay(situation, limits);
   if (underWay !== null)
     return { action: 'stay', state: { ...kept, smallerSinceMs: null }, reason: underWay };
-  if (demand === null) return decideIdle(situation, kept, limits);
+  // The long window remembers for longer than a model may have to be idle.
+  if (demand === null || nowMs - askedAtMs >= limits.idleMs) return decideIdle(situation, kept, limits);
   const solved = situation.solve(limits.headroom);
   const size = solved.best ?? solved.nearest;
   const meets = solved.best === null ? 'no size meets the target; the nearest is' : 'needs';

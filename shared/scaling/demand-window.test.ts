@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type DemandSample, plannedDemand } from './demand-window.ts';
+import { type DemandSample, lastAskedAtMs, plannedDemand } from './demand-window.ts';
 
 const LIMITS = { shortMs: 10_000, longMs: 60_000, tokensPerSequence: 100 };
 const sample = (atS: number, tokens: number, waiting = 0, context: number | null = 200): DemandSample => ({
@@ -42,4 +42,11 @@ describe('plannedDemand', () => {
     const samples = [sample(59, 30, 0, 100), sample(60, 10, 0, 500)];
     expect(plannedDemand(samples, 60_000, LIMITS)!.context).toBe(200);
   });
+});
+
+test('something is asked while tokens are made, sequences wait or hold a slot', () => {
+  expect(lastAskedAtMs(seconds(0, 9, 0))).toBeNull();
+  expect(lastAskedAtMs([...seconds(0, 3, 1), ...seconds(3, 9, 0)])).toBe(3_000);
+  expect(lastAskedAtMs([sample(1, 0, 2), sample(2, 0)])).toBe(1_000);
+  expect(lastAskedAtMs([{ ...sample(1, 0), context: 40 }, sample(2, 0)])).toBe(1_000);
 });

@@ -11,6 +11,8 @@ export interface DemandSample {
   readonly waiting: number;
   /** Mean length of the contexts that decode, in tokens; null when none did. */
   readonly context: number | null;
+  /** How much attention instances differed, see `variationBetween`; absent where fewer than two computed. */
+  readonly attentionVariation?: number;
 }
 
 export interface DemandWindowLimits {
@@ -57,6 +59,13 @@ export function plannedDemand(
     context: meanContext(short) ?? meanContext(long) ?? 0,
     from: shortRate >= longRate ? 'short' : 'long',
   };
+}
+
+/** When something was last asked, as far as samples tell. @param samples ascending by time */
+export function lastAskedAtMs(samples: readonly DemandSample[]): number | null {
+  const isAsked = ({ tokens, waiting, context }: DemandSample): boolean =>
+    tokens > 0 || waiting > 0 || context !== null;
+  return samples.findLast(isAsked)?.atMs ?? null;
 }
 
 function tokenRate(samples: readonly DemandSample[]): number {

@@ -1,11 +1,11 @@
+import { fitContention } from './fit-contention.ts';
 import { type FitQuality, fitNonNegative, type Measurement, qualityOf } from './least-squares.ts';
 import {
-  messagesPerStep,
   type Operation,
   type PerformanceModel,
   predictTpot,
-  rowsTogether,
   type SharedProcessors,
+  severalRows,
 } from './performance-model.ts';
 
 /** What instances took under one steady load. Times are means; those of layers are of one layer. */
@@ -21,6 +21,8 @@ export interface LoadMeasurement extends Operation {
   /** What a step took beside its layers, and as a whole. */
   readonly stepMs: number;
   readonly totalMs: number;
+  /** Processors that everything together kept busy, on average; absent where instances do not share processors. */
+  readonly busyProcessors?: number;
 }
 
 /** What is known of a deployment before anything is measured. */
@@ -28,6 +30,7 @@ export interface Deployment {
   readonly layers: number;
   readonly expertsPerToken: number;
   readonly shared?: SharedProcessors;
+  readonly queuedApart?: boolean;
   readonly stepsApart?: boolean;
 }
 
@@ -40,75 +43,88 @@ export interface FittedModel {
 /** What the clock of a host tells apart; a cost is never 0. */
 const LEAST_MS = 1e-4;
 
+type Feature = (load: LoadMeasurement) => number;
+
 /**
- * Fits the costs of each part on its own, then the links to what an exchange took beyond its experts.
+ * Fits the costs of each part on its own, to the loads of the layout with the fewest instances, which get least in each other's
+ * way; then what sharing processors costs, to all loads.
  *
  * @throws JanusError when there are no measurements
  */
 export function fitModel(loads: readonly LoadMeasurement[], deployment: Deployment): FittedModel {
-  const { expertsPerToken } = deployment;
-  const partsOf = (features: (load: LoadMeasurement) => number[], value: (load: LoadMeasurement) => number) =>
-    loads.map((load): Measurement => ({ features: features(load), value: Math.max(LEAST_MS, value(load)) }));
-  const rowsOf = (load: LoadMeasurement): number => load.batch / load.attention;
-  const attention = fitNonNegative(
-    partsOf(
-      (load) => [1, rowsOf(load), rowsOf(load) * load.context],
-      (load) => load.attentionMs,
-    ),
-  );
-  const together = (load: LoadMeasurement): number =>
-    deployment.stepsApart ? load.batch / load.attention : load.batch;
-  const experts = fitNonNegative(
-    partsOf(
-      (load) => [1, load.activated, (together(load) * expertsPerToken) / load.experts],
-      (load) => load.expertsMs,
-    ),
-  );
-  const step = fitNonNegative(
-    partsOf(
-      (load) => [1, rowsOf(load)],
-      (load) => load.stepMs,
-    ),
-  );
-  const withoutLink: PerformanceModel = {
-    ...deployment,
-    attention: {
-      floorMs: 0,
-      fixedMs: attention.coefficients[0]!,
-      perRowMs: attention.coefficients[1]!,
-      perContextTokenMs: attention.coefficients[2]!,
-    },
-    experts: {
-      fixedMs: experts.coefficients[0]!,
-      perActivatedMs: experts.coefficients[1]!,
-      perRowMs: experts.coefficients[2]!,
-    },
-    link: { fixedMs: 0, perRowMs: 0 },
-    step: { fixedMs: step.coefficients[0]!, perRowMs: step.coefficients[1]! },
-    attentionVariation: 0,
-  };
-  const link = fitNonNegative(
-    partsOf(
-      (load) => {
-        const messages = messagesPerStep(withoutLink, load.experts);
-        return [messages, messages * rowsTogether(withoutLink, load.attention, load.batch)];
-      },
-      (load) => {
-        const { expertsMs, linkMs } = predictTpot(withoutLink, load);
-        return load.exchangeMs - (expertsMs + linkMs) / deployment.layers;
-      },
-    ),
-  );
-  const model = { ...withoutLink, link: { fixedMs: link.coefficients[0]!, perRowMs: link.coefficients[1]! } };
+  const fewest = Math.min(...loads.map(instancesOf));
+  const smallest = loads.filter((load) => instancesOf(load) === fewest);
+  const { parts, quality } = fitParts(smallest, deployment);
+  const alone: PerformanceModel = { ...deployment, ...parts, attentionVariation: 0 };
+  const contention = deployment.shared === undefined ? undefined : fitContention(loads, alone);
+  const model = contention === undefined ? alone : { ...alone, contention };
   const tpot = qualityOf(
     loads.map((load) => ({ predicted: predictTpot(model, load).totalMs, value: load.totalMs })),
   );
-  const quality = { attention, experts, link, step };
+  return { model, quality: { ...quality, tpot } };
+}
+
+const instancesOf = ({ attention, experts }: LoadMeasurement): number => attention + experts;
+
+function fitParts(
+  loads: readonly LoadMeasurement[],
+  deployment: Deployment,
+): {
+  parts: Pick<PerformanceModel, 'attention' | 'experts' | 'link' | 'step'>;
+  quality: Record<string, FitQuality>;
+} {
+  const fitPart = (features: readonly Feature[], value: Feature) =>
+    fitNonNegative(
+      loads.map(
+        (load): Measurement => ({
+          features: features.map((feature) => feature(load)),
+          value: Math.max(LEAST_MS, value(load)),
+        }),
+      ),
+    );
+  const one: Feature = () => 1;
+  const rows: Feature = ({ batch, attention }) => batch / attention;
+  const together: Feature = (load) => (deployment.stepsApart ? rows(load) : load.batch);
+  const expertRows: Feature = (load) => (together(load) * deployment.expertsPerToken) / load.experts;
+  const several: Feature = (load) => severalRows(rows(load));
+  const attention = fitPart(
+    [one, several, rows, (load) => rows(load) * load.context],
+    ({ attentionMs }) => attentionMs,
+  );
+  const step = fitPart([one, several, rows], ({ stepMs }) => stepMs);
+  // Who computes its experts' work itself waits for nobody: the exchange is what they take.
+  const helping = deployment.shared?.helping === true;
+  const experts = helping
+    ? fitPart([one, ({ aMax }) => aMax, expertRows], ({ exchangeMs }) => exchangeMs)
+    : fitPart([one, ({ activated }) => activated, expertRows], ({ expertsMs }) => expertsMs);
+  const [fixedMs, perActivatedMs, perRowMs] = experts.coefficients as [number, number, number];
+  const computed: Feature = (load) => {
+    const busiest = fixedMs + perActivatedMs * load.aMax + perRowMs * expertRows(load);
+    return busiest * Math.max(1, load.experts / (deployment.shared?.count ?? load.experts));
+  };
+  const link = fitPart([one, together], (load) => load.exchangeMs - computed(load));
   return {
-    model,
+    parts: {
+      attention: {
+        floorMs: 0,
+        fixedMs: attention.coefficients[0]!,
+        severalMs: attention.coefficients[1]!,
+        perRowMs: attention.coefficients[2]!,
+        perContextTokenMs: attention.coefficients[3]!,
+      },
+      experts: { fixedMs, perActivatedMs, perRowMs },
+      link: { fixedMs: link.coefficients[0]!, perRowMs: link.coefficients[1]! },
+      step: {
+        fixedMs: step.coefficients[0]!,
+        severalMs: step.coefficients[1]!,
+        perRowMs: step.coefficients[2]!,
+      },
+    },
     quality: {
-      ...Object.fromEntries(Object.entries(quality).map(([part, fit]) => [part, fit.quality])),
-      tpot,
+      attention: attention.quality,
+      experts: experts.quality,
+      link: link.quality,
+      step: step.quality,
     },
   };
 }

@@ -1,12 +1,15 @@
-import type { AttentionInstanceRecord, HostRecord } from '../protocol/member.ts';
+import type { AttentionInstanceRecord, ExpertInstanceRecord, HostRecord } from '../protocol/member.ts';
+import { type AttentionWork, attentionWork, variationBetween } from './attention-variation.ts';
 import type { DemandSample } from './demand-window.ts';
-import type { PoolSizes } from './solver.ts';
+import type { PoolSizes, SizeBounds } from './solver.ts';
 
 /** What an observation leaves for the next one. JSON-serialisable. */
 export interface Counters {
   readonly atMs: number;
   /** Attention instance → output tokens that it had made since its start. */
   readonly tokens: Readonly<Record<string, number>>;
+  /** Attention instance → what it had computed; absent in records of versions that did not count it. */
+  readonly attention?: Readonly<Record<string, AttentionWork>>;
 }
 
 /** What decoded of late, and how fast. */
@@ -25,6 +28,8 @@ export interface Observation {
   readonly counters: Counters;
   /** Instances that serve. */
   readonly ready: PoolSizes;
+  /** What the smallest of them hold; a pool of which none serves tells nothing. */
+  readonly held: Partial<Pick<SizeBounds, 'sequencesPerAttention' | 'expertSlotsPerInstance'>>;
   /** Null where nothing was made since the last observation, or nothing runs now. */
   readonly decoding: DecodingPace | null;
 }
@@ -43,12 +48,15 @@ export function observe(
 ): Observation {
   const attention = hosts.flatMap((host) => host.attention);
   const tokens = Object.fromEntries(attention.map(({ id, pace }) => [id, pace?.generatedTokens ?? 0]));
-  const ready = {
-    attention: attention.filter(({ state }) => state === 'ready').length,
-    experts: hosts.flatMap((host) => host.experts).filter(({ state }) => state === 'ready').length,
+  const serving = {
+    attention: attention.filter(({ state }) => state === 'ready'),
+    experts: hosts.flatMap((host) => host.experts).filter(({ state }) => state === 'ready'),
   };
-  const counters = { atMs: nowMs, tokens };
-  if (before === null || nowMs <= before.atMs) return { sample: null, counters, ready, decoding: null };
+  const ready = { attention: serving.attention.length, experts: serving.experts.length };
+  const held = heldBy(serving.attention, serving.experts);
+  const work = attentionWork(attention);
+  const counters = { atMs: nowMs, tokens, attention: work };
+  if (before === null || nowMs <= before.atMs) return { sample: null, counters, ready, held, decoding: null };
   const made = Object.entries(tokens).reduce((sum, [id, count]) => {
     const counted = before.tokens[id] ?? 0;
     // A count that fell is that of an instance which started anew under its old name.
@@ -56,6 +64,7 @@ export function observe(
   }, 0);
   const running = attention.reduce((sum, { slotsInUse }) => sum + slotsInUse, 0);
   const contexts = attention.reduce((sum, { pace }) => sum + (pace?.contextTokens ?? 0), 0);
+  const variation = variationBetween(before.attention ?? {}, work);
   const waiting = queued + attention.reduce((sum, instance) => sum + instance.waiting, 0);
   const sample: DemandSample = {
     atMs: nowMs,
@@ -63,9 +72,22 @@ export function observe(
     tokens: made,
     waiting,
     context: running === 0 ? null : contexts / running,
+    ...(variation !== null && { attentionVariation: variation }),
   };
   const decoding = made === 0 || running === 0 ? null : decodingPace(attention, running, contexts);
-  return { sample, counters, ready, decoding };
+  return { sample, counters, ready, held, decoding };
+}
+
+function heldBy(
+  attention: readonly AttentionInstanceRecord[],
+  experts: readonly ExpertInstanceRecord[],
+): Observation['held'] {
+  const fewest = (instances: readonly { readonly slots: number }[]): number =>
+    Math.min(...instances.map(({ slots }) => slots));
+  return {
+    ...(attention.length > 0 && { sequencesPerAttention: fewest(attention) }),
+    ...(experts.length > 0 && { expertSlotsPerInstance: fewest(experts) }),
+  };
 }
 
 function decodingPace(

@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { barrierFactor, type PerformanceModel, predictTpot, rowsTogether } from './performance-model.ts';
+import {
+  barrierFactor,
+  busyAttention,
+  type ContentionCost,
+  NO_CONTENTION,
+  type PerformanceModel,
+  predictTpot,
+  rowsTogether,
+} from './performance-model.ts';
 
 const MODEL: PerformanceModel = {
   layers: 10,
@@ -22,6 +30,16 @@ describe('predictTpot', () => {
     expect(parts.totalMs).toBeCloseTo(80 + 27.5 + 2.6 + 4, 9);
   });
 
+  test('several rows are computed otherwise than one, and by some instances where they have one and two', () => {
+    const several = { ...MODEL, attention: { ...MODEL.attention, floorMs: 0, severalMs: 2 } };
+    const more = [1, 1.25, 2, 8].map((rows) => {
+      const operation = { attention: 4, experts: 4, batch: 4 * rows, context: 0, aMax: 1 };
+      const flat = { ...MODEL, attention: { ...MODEL.attention, floorMs: 0 } };
+      return predictTpot(several, operation).attentionMs - predictTpot(flat, operation).attentionMs;
+    });
+    expect(more.map((ms) => ms / MODEL.layers)).toEqual([0, 0.5, 2, 2].map((ms) => expect.closeTo(ms, 9)));
+  });
+
   test('attention never takes less than its floor', () => {
     const parts = predictTpot(MODEL, { attention: 4, experts: 4, batch: 1, context: 0, aMax: 1 });
     expect(parts.attentionMs).toBe(10);
@@ -37,28 +55,46 @@ describe('predictTpot', () => {
 
 describe('instances that share processors', () => {
   const operation = { attention: 1, experts: 4, batch: 16, context: 500, aMax: 3 };
-  const on = (count: number, helping = false): PerformanceModel => ({ ...MODEL, shared: { count, helping } });
+  const on = (count: number, contention?: Partial<ContentionCost>): PerformanceModel => ({
+    ...MODEL,
+    stepsApart: true,
+    shared: { count, helping: false },
+    ...(contention && { contention: { ...NO_CONTENTION, ...contention } }),
+  });
 
   test('take as long as ever while there are enough of them, and in proportion where there are not', () => {
-    const { expertsMs } = predictTpot(MODEL, operation);
-    expect(predictTpot(on(4), operation).expertsMs).toBeCloseTo(expertsMs, 9);
+    const { expertsMs, totalMs } = predictTpot(MODEL, operation);
+    expect(predictTpot(on(4), operation).totalMs).toBeCloseTo(totalMs, 9);
     expect(predictTpot(on(2), operation).expertsMs).toBeCloseTo(2 * expertsMs, 9);
-    const attention = { ...operation, attention: 4 };
-    const ratio = predictTpot(on(2), attention).attentionMs / predictTpot(MODEL, attention).attentionMs;
-    expect(ratio).toBeCloseTo(2, 9);
   });
 
-  test('send one message after the other where each expert instance is a host of its own', () => {
-    const { linkMs } = predictTpot(MODEL, operation);
-    expect(predictTpot(on(8), operation).linkMs).toBeCloseTo(linkMs, 9);
-    const apart = { ...MODEL, shared: { count: 8, helping: false, expertsApart: true } };
-    expect(predictTpot(apart, operation).linkMs).toBeCloseTo(4 * linkMs, 9);
-  });
-
-  test('share the work where they help each other: an attention thread is one more for the experts', () => {
+  test('compute experts one after the other where threads that are woken stay on one processor', () => {
     const { expertsMs } = predictTpot(MODEL, operation);
-    expect(predictTpot(on(8, true), operation).expertsMs).toBeCloseTo((4 / 5) * expertsMs, 9);
-    expect(predictTpot(on(2, true), operation).expertsMs).toBeCloseTo(2 * expertsMs, 9);
+    expect(predictTpot(on(4, { parallelShare: 0 }), operation).expertsMs).toBeCloseTo(4 * expertsMs, 9);
+    expect(predictTpot(on(4, { parallelShare: 1 / 3 }), operation).expertsMs).toBeCloseTo(2 * expertsMs, 9);
+  });
+
+  test('take longer with each expert instance that a layer step is spread over', () => {
+    const { linkMs } = predictTpot(on(4), operation);
+    const spread = predictTpot(on(4, { spreadMs: 0.5 }), operation);
+    expect(spread.linkMs - linkMs).toBeCloseTo(MODEL.layers * 3 * 0.5, 9);
+  });
+
+  test('take what all their work takes the processors, where that is more than one step takes alone', () => {
+    const contention = { workFactor: 1.5, besideMs: 7 };
+    const four = { ...operation, attention: 4, experts: 1 };
+    const alone = predictTpot(MODEL, { ...four, attention: 1, batch: 4 }).totalMs;
+    expect(predictTpot(on(2, contention), four).totalMs).toBeCloseTo((4 * (1.5 * alone + 7)) / 2, 9);
+    const one = { ...four, attention: 1 };
+    expect(predictTpot(on(8, contention), one).totalMs).toBeCloseTo(predictTpot(MODEL, one).totalMs, 9);
+  });
+
+  test('of hosts that take sequences off one queue, some are idle by chance while there are few', () => {
+    const apart = { ...on(2), queuedApart: true };
+    // Of two, one is missed by both sequences with a probability of a quarter each.
+    expect(busyAttention(apart, 2, 2)).toBeCloseTo(1.5, 9);
+    expect(rowsTogether(apart, 2, 3)).toBeCloseTo(3 / 1.75, 9);
+    expect(busyAttention(on(2), 4, 3)).toBe(3);
   });
 });
 

@@ -1,12 +1,14 @@
 import { contendedCycle } from './contended-cycle.ts';
 
 /**
- * Attention of one layer on one instance: max(floor, fixed + perRow · b + perContextToken · b · S), b being its rows and S their
- * mean context.
+ * Attention of one layer on one instance: max(floor, fixed + several · min(1, b − 1) + perRow · b + perContextToken · b · S), b being
+ * its rows and S their mean context.
  */
 export interface AttentionCost {
   /** What each layer costs whatever the rows; 0 where absent, as in the paper. */
   readonly fixedMs?: number;
+  /** What each layer costs more where there are several rows, which are computed otherwise than one; 0 where absent. */
+  readonly severalMs?: number;
   readonly floorMs: number;
   readonly perRowMs: number;
   readonly perContextTokenMs: number;
@@ -28,20 +30,48 @@ export interface LinkCost {
 /** What a step costs outside of its layers: embedding, LM head, sampling, and telling the tokens. */
 export interface StepCost {
   readonly fixedMs: number;
+  /** What several rows cost more than one, as in attention. */
+  readonly severalMs?: number;
   readonly perRowMs: number;
 }
 
 /** Instances of all pools on one machine, which has fewer processors than they have threads. */
 export interface SharedProcessors {
   readonly count: number;
-  /** Threads of the one host compute each other's experts, so that none waits for another while there is work. */
+  /** Threads of the one host compute each other's experts, so that what an exchange takes is what its experts take. */
   readonly helping: boolean;
-  /**
-   * Each expert instance is a host of its own. A message to each of them, which elsewhere is under way beside the others, is work
-   * more for the same processors here.
-   */
-  readonly expertsApart?: boolean;
 }
+
+/** What sharing processors costs. */
+export interface ContentionCost {
+  /**
+   * Share of the further processors that the expert instances of a layer step keep busy beside each other: from 0, where they compute
+   * one after the other since whoever is woken runs where its waker ran, to 1.
+   */
+  readonly parallelShare: number;
+  /** What each expert instance beyond the first adds to a layer step: a message, a thread more to wake. */
+  readonly spreadMs: number;
+  /** Processor time that a step takes per time that it takes alone: above 1 where threads run beside each other. */
+  readonly workFactor: number;
+  /** Processor time per step beyond that: telling its tokens, Redis, gateways. */
+  readonly besideMs: number;
+  /**
+   * The same per row and per token of context. Where threads help each other the factor is 0 and these stand for all work, since
+   * who has helpers computes otherwise than who has none because each has work of its own.
+   */
+  readonly rowWorkMs: number;
+  readonly contextWorkMs: number;
+}
+
+/** What is taken where nothing of it was measured. */
+export const NO_CONTENTION: ContentionCost = {
+  parallelShare: 1,
+  spreadMs: 0,
+  workFactor: 1,
+  besideMs: 0,
+  rowWorkMs: 0,
+  contextWorkMs: 0,
+};
 
 /**
  * Coefficients of the performance model, from a profiling run on the real instances and refined while serving.
@@ -61,6 +91,10 @@ export interface PerformanceModel {
   readonly attentionVariation: number;
   /** Absent where each instance has processors of its own. */
   readonly shared?: SharedProcessors;
+  /** Where processors are shared; `NO_CONTENTION` where absent. */
+  readonly contention?: ContentionCost;
+  /** Attention instances are hosts of their own, which take sequences off the queue without a look at each other. */
+  readonly queuedApart?: boolean;
   /** Each attention instance sends layer steps of its own, as on hosts of their own; else the rows of all go together. */
   readonly stepsApart?: boolean;
 }
@@ -104,12 +138,18 @@ export function barrierFactor(instances: number, variation: number): number {
 }
 
 /** Rows of one layer step, of all attention instances that step together. */
-export const rowsTogether = ({ stepsApart }: PerformanceModel, attention: number, batch: number): number =>
-  stepsApart ? batch / attention : batch;
+export const rowsTogether = (model: PerformanceModel, attention: number, batch: number): number =>
+  model.stepsApart ? batch / busyAttention(model, attention, batch) : batch;
 
-/** Messages of a layer step that follow each other. */
-export const messagesPerStep = ({ shared }: PerformanceModel, experts: number): number =>
-  shared?.expertsApart ? experts : 1;
+/** Attention instances that have sequences, on average: those of which none has been taken by chance are idle. */
+export const busyAttention = (
+  { queuedApart }: Pick<PerformanceModel, 'queuedApart'>,
+  attention: number,
+  batch: number,
+): number =>
+  queuedApart
+    ? attention * (1 - (1 - 1 / attention) ** Math.max(1, batch))
+    : Math.min(attention, Math.max(1, batch));
 
 /**
  * Predicts the time per output token (TPOT) of a deployment.
@@ -118,45 +158,82 @@ export const messagesPerStep = ({ shared }: PerformanceModel, experts: number): 
  * each other's layer steps or for a processor is ours, and counts as communication.
  */
 export function predictTpot(model: PerformanceModel, operation: Operation): TpotParts {
-  const { layers, attention, link, step } = model;
-  const { batch, context } = operation;
-  const rows = batch / operation.attention;
-  const alone = Math.max(
-    attention.floorMs,
-    (attention.fixedMs ?? 0) + attention.perRowMs * rows + attention.perContextTokenMs * rows * context,
-  );
-  const together = rowsTogether(model, operation.attention, batch);
-  const sent = messagesPerStep(model, operation.experts) * (link.fixedMs + link.perRowMs * together);
-  const stepMs = step.fixedMs + step.perRowMs * rows;
-  const { expertsMs: computed, workMs } = expertTimes(model, operation, together);
-  const processors = model.shared?.count ?? Number.POSITIVE_INFINITY;
-  let attended = alone;
-  let waited = 0;
+  const { layers } = model;
+  const alone = aloneTimes(model, operation);
+  const { sentMs, computedMs, workedMs, stepMs } = alone;
+  const barrier = model.stepsApart ? 1 : barrierFactor(operation.attention, model.attentionVariation);
+  const attended = barrier * alone.attentionMs;
+  const layerMs = attended + sentMs + computedMs + stepMs / layers;
+  let cycleMs = layerMs;
   if (model.stepsApart) {
-    const thinkMs = alone + sent + stepMs / layers;
-    const cycleMs = contendedCycle(operation.attention, thinkMs, computed);
-    const worked = (operation.attention * (thinkMs + workMs)) / processors;
-    waited = Math.max(cycleMs, worked) - thinkMs - computed;
-  } else {
-    attended *= barrierFactor(operation.attention, model.attentionVariation);
-    attended *= Math.max(1, operation.attention / processors);
+    const servedMs = workedMs / operation.experts;
+    cycleMs = contendedCycle(operation.attention, layerMs - servedMs, servedMs);
   }
-  const [attentionMs, expertsMs, linkMs] = [layers * attended, layers * computed, layers * (sent + waited)];
-  return { attentionMs, expertsMs, linkMs, stepMs, totalMs: attentionMs + expertsMs + linkMs + stepMs };
+  // One instance was measured as it is, with all processors at its service.
+  if (model.shared !== undefined && operation.attention > 1) {
+    cycleMs = Math.max(cycleMs, processorTime(model, operation) / model.shared.count / layers);
+  }
+  const parts = {
+    attentionMs: layers * attended,
+    expertsMs: layers * computedMs,
+    linkMs: layers * (sentMs + cycleMs - layerMs),
+    stepMs,
+  };
+  return { ...parts, totalMs: parts.attentionMs + parts.expertsMs + parts.linkMs + parts.stepMs };
 }
 
-/** How long one layer step takes the experts, and what all their instances work for it together. */
-function expertTimes(
-  { experts, expertsPerToken, shared }: PerformanceModel,
-  { attention, experts: instances, aMax }: Operation,
-  rows: number,
-): { expertsMs: number; workMs: number } {
-  const instanceRows = (rows * expertsPerToken) / instances;
-  const busiest = experts.fixedMs + experts.perActivatedMs * aMax + experts.perRowMs * instanceRows;
-  const workMs = instances * busiest;
-  if (shared === undefined) return { expertsMs: busiest, workMs };
-  const threads = Math.min(shared.count, shared.helping ? instances + attention : instances);
-  return { expertsMs: workMs / threads, workMs };
+/** What a layer takes an attention instance that has the machine to itself, and what its step takes besides. */
+interface AloneTimes {
+  readonly attentionMs: number;
+  readonly sentMs: number;
+  readonly computedMs: number;
+  /** Work of all expert instances together for the layer step. */
+  readonly workedMs: number;
+  readonly stepMs: number;
+}
+
+function aloneTimes(model: PerformanceModel, operation: Operation): AloneTimes {
+  const { attention, experts, link, step, shared, expertsPerToken } = model;
+  const { batch, context, aMax, experts: instances } = operation;
+  const rows = batch / busyAttention(model, operation.attention, batch);
+  const together = model.stepsApart ? rows : batch;
+  const { parallelShare, spreadMs } = model.contention ?? NO_CONTENTION;
+  const busiest =
+    experts.fixedMs +
+    experts.perActivatedMs * aMax +
+    (experts.perRowMs * together * expertsPerToken) / instances;
+  const threads = Math.min(instances, shared?.count ?? instances);
+  const spread = shared === undefined ? 0 : (instances - 1) * spreadMs;
+  const workedMs = instances * busiest;
+  return {
+    attentionMs: Math.max(
+      attention.floorMs,
+      rowsMs(attention, rows) + attention.perContextTokenMs * rows * context,
+    ),
+    sentMs: link.fixedMs + link.perRowMs * together + spread,
+    computedMs: workedMs / (1 + parallelShare * (threads - 1)),
+    workedMs,
+    stepMs: rowsMs(step, rows),
+  };
+}
+
+/** How much a batch is one of several rows: from 0 for one row to 1 for two, between them where some instances have one. */
+export const severalRows = (rows: number): number => Math.min(1, Math.max(0, rows - 1));
+
+const rowsMs = (cost: Partial<StepCost> & Pick<StepCost, 'perRowMs'>, rows: number): number =>
+  (cost.fixedMs ?? 0) + (cost.severalMs ?? 0) * severalRows(rows) + cost.perRowMs * rows;
+
+/** Time of processors that one step of each attention instance takes them and all experts together. */
+export function processorTime(model: PerformanceModel, operation: Operation): number {
+  const { attentionMs, sentMs, workedMs, stepMs } = aloneTimes(model, operation);
+  const { attention, batch, context } = operation;
+  const { layers, stepsApart } = model;
+  const { workFactor, besideMs, rowWorkMs, contextWorkMs } = model.contention ?? NO_CONTENTION;
+  const busy = busyAttention(model, attention, batch);
+  // Of instances that step together the rows are sent and computed once for all.
+  const layerSteps = stepsApart ? busy : 1;
+  const workMs = busy * (layers * attentionMs + stepMs) + layerSteps * layers * (sentMs + workedMs);
+  return workFactor * workMs + busy * besideMs + batch * (rowWorkMs + contextWorkMs * context);
 }
 
 /**

@@ -59,5 +59,21 @@ describe('refine', () => {
   test('a corrected model predicts so many times as much', () => {
     const { totalMs } = predictTpot(MODEL, OPERATION);
     expect(predictTpot(corrected(MODEL, 1.7), OPERATION).totalMs).toBeCloseTo(1.7 * totalMs, 9);
+    const contention = {
+      parallelShare: 0.4,
+      spreadMs: 0.1,
+      workFactor: 1.5,
+      besideMs: 1,
+      rowWorkMs: 1,
+      contextWorkMs: 0.01,
+    };
+    const shared: PerformanceModel = {
+      ...MODEL,
+      stepsApart: true,
+      shared: { count: 2, helping: false },
+      contention,
+    };
+    const alone = predictTpot(shared, OPERATION).totalMs;
+    expect(predictTpot(corrected(shared, 1.7), OPERATION).totalMs).toBeCloseTo(1.7 * alone, 9);
   });
 });

@@ -1,4 +1,4 @@
-import type { PerformanceModel } from './performance-model.ts';
+import { NO_CONTENTION, type PerformanceModel } from './performance-model.ts';
 
 /** Share of its weight that a measurement keeps when the next one comes: some thirty count. */
 const MEMORY = 0.97;
@@ -42,12 +42,17 @@ export function driftOf({ weight, ratios, squares }: Refinement): number {
 
 /** The model with all costs multiplied by `correction`. */
 export function corrected(model: PerformanceModel, correction: number): PerformanceModel {
+  const { contention } = model;
+  const { parallelShare, workFactor } = contention ?? NO_CONTENTION;
   return {
     ...model,
     attention: scaled(model.attention, correction),
     experts: scaled(model.experts, correction),
     link: scaled(model.link, correction),
     step: scaled(model.step, correction),
+    ...(contention && {
+      contention: { ...scaled(contention, correction), parallelShare, workFactor },
+    }),
   };
 }
 

@@ -3,7 +3,7 @@ import { seededRandom } from '../placement/seeded-random.ts';
 import { generateTrace, RoutingGenerator, SKEWED_PROFILE } from '../placement/trace-generator.ts';
 import { aMaxTable, lookUpAMax } from './a-max-table.ts';
 import type { PerformanceModel } from './performance-model.ts';
-import { type SolverProblem, solve, solveSize } from './solver.ts';
+import { leastHoldingExperts, type SolverProblem, solve, solveSize } from './solver.ts';
 
 const MODEL: PerformanceModel = {
   layers: 32,
@@ -93,6 +93,42 @@ describe('solve', () => {
     expect(tight.best).toBeNull();
     expect(tight.nearest!.tpot.totalMs).toBeGreaterThan(1);
     expect(solve(problem(1e9, 50))).toMatchObject({ best: null, nearest: null, stable: 0 });
+  });
+
+  test('wants as many instances as hold the sequences, and all experts', () => {
+    const { best } = solve(problem(2_000, 40));
+    const few = { ...bounds, sequencesPerAttention: 4 };
+    const bounded = solve({ ...problem(2_000, 40), bounds: few }).best!;
+    expect(bounded.attention).toBeGreaterThan(best!.attention);
+    expect(bounded.attention).toBeGreaterThanOrEqual(Math.ceil(bounded.batch / 4));
+    const smaller = solveSize(
+      { ...problem(2_000, 40), bounds: few },
+      { attention: Math.floor(bounded.batch / 4), experts: bounded.experts },
+    );
+    expect(smaller).toBeNull();
+    const shallow = solve({ ...problem(50, 1_000), bounds: { ...bounds, expertSlotsPerInstance: 5 } }).best!;
+    expect(shallow.experts).toBe(experts / 5);
+    const { batches, instances, values } = table;
+    expect(leastHoldingExperts({ batches, instances, values }, 5)).toBe(table.instances[0]);
+  });
+
+  test('keeps so many slots free that first tokens are in time', () => {
+    const few = { ...bounds, sequencesPerAttention: 4 };
+    const within = (ttftMs: number) => {
+      const firstToken = { ttftMs, tokensPerSequence: 32 };
+      return solve({ ...problem(100, 40), firstToken, bounds: few });
+    };
+    const unbound = solve({ ...problem(100, 40), bounds: few }).best!;
+    const [patient, hurried] = [within(20_000).best!, within(200).best!];
+    expect(patient.attention).toBe(unbound.attention);
+    expect(hurried.attention).toBeGreaterThan(unbound.attention);
+    // Where no size has them in time, the nearest is not the smallest one.
+    const none = solve({
+      ...problem(100, 40),
+      firstToken: { ttftMs: 1, tokensPerSequence: 32 },
+      bounds: { ...few, mostAttention: hurried.attention - 1 },
+    });
+    expect(none).toMatchObject({ best: null, nearest: { attention: hurried.attention - 1 } });
   });
 
   test('looks at 64 × 64 sizes within 50 ms', () => {

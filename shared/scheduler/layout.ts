@@ -11,6 +11,13 @@ export interface Layout {
   readonly slots: readonly (readonly number[])[];
 }
 
+/**
+ * What replica slots beyond one per expert are for. `load`: more replicas of what is activated most, which lowers a_max.
+ * `coverage`: a second replica elsewhere, so that as many experts as possible survive the death of any one host.
+ */
+export const SPARE_SLOTS = ['load', 'coverage'] as const;
+export type SpareSlots = (typeof SPARE_SLOTS)[number];
+
 /** One expert instance of a placement and the host process that it lives in. */
 export interface PlacedInstance {
   /** 0 … n_e − 1, global over all hosts: the position in `Layout.slots`. */
@@ -31,6 +38,8 @@ export interface Placement {
   readonly layers: readonly Layout[];
   /** How hosts schedule under this placement; AEBS when absent. It stands here because all hosts must do the same. */
   readonly scheduling?: Scheduling;
+  /** What its spare slots are for, `load` when absent: whoever makes the next placement from this one keeps to it. */
+  readonly spareSlots?: SpareSlots;
 }
 
 /** Ids of the hosts of a placement, in host order: the order of their first instances. */

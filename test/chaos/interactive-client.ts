@@ -27,7 +27,7 @@ export async function askChat(address: string, body: object): Promise<Asked> {
       signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
     });
     if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-    for await (const data of events(response)) {
+    for await (const data of readEvents(response)) {
       if (data.error !== undefined) throw new Error(JSON.stringify(data.error));
       const delta = data.choices?.[0]?.delta?.content ?? '';
       if (delta === '') continue;
@@ -40,12 +40,15 @@ export async function askChat(address: string, body: object): Promise<Asked> {
   return { sentAtMs, endedAtMs: performance.now(), firstTokenMs, text, error };
 }
 
-interface Chunk {
+/** What a streamed chat tells at a time. */
+export interface Chunk {
   readonly error?: object;
   readonly choices?: readonly { readonly delta?: { readonly content?: string } }[];
+  readonly usage?: { readonly completion_tokens: number } | null;
 }
 
-async function* events(response: Response): AsyncGenerator<Chunk, void, undefined> {
+/** The messages of a streamed chat. @throws Error where it ends before `[DONE]` */
+export async function* readEvents(response: Response): AsyncGenerator<Chunk, void, undefined> {
   let rest = '';
   for await (const piece of response.body!.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + piece).split('\n');

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { usePrograms } from '../support/program.ts';
 import { useRedis } from '../support/redis.ts';
 
-const LINES = 300;
+const LINES = 150;
 
 const janus = usePrograms('infra/cli/janus.ts');
 const redis = useRedis();
@@ -25,7 +25,7 @@ const line = (number: number) => ({
     model: 'dictionary-moe',
     messages: [{ role: 'user', content: 'Define "window".' }],
     temperature: 0,
-    max_tokens: 32,
+    max_tokens: 24,
     ignore_eos: true,
   },
 });

@@ -65,7 +65,7 @@ describe('janus up', () => {
         {
           model: 'dictionary-moe',
           hosts: [{ role: 'both', experts: ids, sizing: { experts: ids.length } }],
-          placement: { version: 1, capacity: Math.ceil(EXPERTS / ids.length), instances: ids },
+          placement: { capacity: Math.ceil(EXPERTS / ids.length), instances: ids },
           queue: { waiting: 0, active: 0 },
         },
       ],

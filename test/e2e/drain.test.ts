@@ -38,7 +38,7 @@ it('on SIGTERM a gateway says that it drains, refuses what is new, finishes its 
     await released;
     await emit(...rest);
   });
-  const { program, url } = await startGateway('--drain-notice', '4', '--log-level', 'info');
+  const { program, url } = await startGateway('--drain-notice', '2', '--log-level', 'info');
   expect((await fetch(`${url}/ready`)).status).toBe(200);
   const stream = await post(url, { stream: true });
   program.kill('SIGTERM');

@@ -43,7 +43,7 @@ function mixedRequest(index: number): Ask {
   const messages = many.flatMap((prompt) => (prompt.kind === 'chat' ? prompt.messages : []));
   return {
     prompt: index % 3 === 0 ? { kind: 'chat', messages } : define(word),
-    maxTokens: 8 + (index % 7) * 8,
+    maxTokens: 8 + (index % 7) * 4,
     sampling: {
       seed: 1_000 + index,
       temperature: [0, 0.7, 1, 1.5][index % 4]!,

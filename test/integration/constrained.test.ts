@@ -79,12 +79,12 @@ describe('an answer with a schema, by the shipped model', () => {
     const alone: number[][] = [];
     for (const { prompt, job } of asks) {
       const bed = new EngineBed({ prefixBytes: 0 });
-      const request = bed.submit(prompt, 120, [], job);
+      const request = bed.submit(prompt, 60, [], job);
       await bed.drain();
       alone.push(bed.answer(request));
     }
     const bed = new EngineBed({ prefixBytes: 0 });
-    const together = asks.map(({ prompt, job }) => bed.submit(prompt, 120, [], job));
+    const together = asks.map(({ prompt, job }) => bed.submit(prompt, 60, [], job));
     await bed.drain();
     expect(together.map((request) => bed.answer(request))).toEqual(alone);
   });

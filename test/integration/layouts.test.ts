@@ -2,12 +2,9 @@ import { describe, expect, it } from 'vitest';
 import type { HostOptions } from '../../gpu-pool/host/host-options.ts';
 import { SCHEDULER_NAMES } from '../../shared/scheduler/scheduling.ts';
 import { TestClient } from '../support/generate.ts';
-import { DECIDED_GAP, GOLDEN_CASES } from '../support/golden.ts';
+import { GOLDEN_BATCH } from '../support/golden.ts';
 import { useRedis } from '../support/redis.ts';
 import { startTestHost } from '../support/test-host.ts';
-
-/** Enough prompts to fill a batch, all of them decided by more than rounding. */
-const CASES = GOLDEN_CASES.filter((known) => known.smallest_gap > 10 * DECIDED_GAP).slice(0, 24);
 
 const IN_ONE_HOST: [string, Partial<HostOptions>][] = [
   ['monolith', { monolith: true }],
@@ -32,10 +29,10 @@ const redis = useRedis();
 async function expectGoldenIds(): Promise<void> {
   const client = new TestClient(redis.url);
   const answers = await Promise.all(
-    CASES.map((known) => client.generate({ prompt: { kind: 'tokens', ids: known.prompt_ids } })),
+    GOLDEN_BATCH.map((known) => client.generate({ prompt: { kind: 'tokens', ids: known.prompt_ids } })),
   );
   await client.close();
-  expect(answers.map((answer) => answer.ids)).toEqual(CASES.map((known) => known.generated_ids));
+  expect(answers.map((answer) => answer.ids)).toEqual(GOLDEN_BATCH.map((known) => known.generated_ids));
 }
 
 describe.each(IN_ONE_HOST)('%s in one host', (_name, options) => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { allocateStep } from '../../gpu-pool/exchange/exchange.ts';
 import {
   AnswerOverdueError,
@@ -40,48 +40,104 @@ const redis = useRedis();
 const GENEROUS_MS = 15_000;
 const dispatchKey = dispatchListKey(MODEL, HOST);
 
+const start = (options: Partial<HarnessOptions> = {}): Promise<RedisHarness> =>
+  startRedisHarness(redis.url, { instances: 2, overdueAfterMs: GENEROUS_MS, ...options });
+
+/** A harness of the test's own, which it may leave broken. */
 async function open(options: Partial<HarnessOptions> = {}): Promise<RedisHarness> {
-  const harness = await startRedisHarness(redis.url, {
-    instances: 2,
-    overdueAfterMs: GENEROUS_MS,
-    ...options,
-  });
+  const harness = await start(options);
   onTestFinished(() => harness.close());
   return harness;
 }
 
-test.each(CONNECTION_NAMES)(
-  'steps survive it when the %s connections are killed again and again',
-  async (name) => {
-    const harness = await open();
-    let kills = 0;
-    let running = true;
-    const killer = (async () => {
-      while (running) {
-        kills += await killConnections(harness.redis, name);
-        await sleep(70);
-      }
-    })();
-    for (let i = 0; i < 60; i++) {
-      await expectRightAnswer(harness, i);
-      await sleep(5);
-    }
-    running = false;
-    await killer;
-    expect(kills).toBeGreaterThan(3);
-  },
-);
+describe('a link that is used again and again', () => {
+  let harness: RedisHarness;
+  beforeAll(async () => {
+    harness = await start();
+  });
+  afterAll(() => harness.close());
 
-test('a step whose answer was lost on its way is sent again', async () => {
-  const harness = await open();
-  // This client waits first, so Redis gives the answer to it.
-  const thief = new Redis(redis.url);
-  onTestFinished(() => thief.disconnect());
-  const stolen = thief.blpopBuffer(answerListKey(MODEL, harness.attention), 0);
-  await sleep(50);
-  await expectRightAnswer(harness);
-  expect((await stolen)?.[1]).toBeDefined();
-  expect(harness.link.statistics).toMatchObject({ layerSteps: 1, messages: 3 });
+  test('a step whose answer was lost on its way is sent again', async () => {
+    const { layerSteps, messages } = harness.link.statistics;
+    // This client waits first, so Redis gives the answer to it.
+    const thief = new Redis(redis.url);
+    onTestFinished(() => thief.disconnect());
+    const stolen = thief.blpopBuffer(answerListKey(MODEL, harness.attention), 0);
+    await sleep(50);
+    await expectRightAnswer(harness);
+    expect((await stolen)?.[1]).toBeDefined();
+    expect(harness.link.statistics).toMatchObject({
+      layerSteps: layerSteps + 1,
+      messages: messages + 3,
+    });
+  });
+
+  test('frames of another protocol do not stop an expert host', async () => {
+    const garbage = [
+      Buffer.alloc(0),
+      Buffer.from('JNX1'),
+      Buffer.alloc(FRAME_HEADER_BYTES),
+      Buffer.alloc(5_000, 0xff),
+      dispatchFrame({ attention: '' }),
+    ];
+    for (let i = 0; i < 100; i++) await harness.redis.rpush(dispatchKey, garbage[i % garbage.length]!);
+    const startedAtMs = performance.now();
+    await expectRightAnswer(harness);
+    expect(performance.now() - startedAtMs).toBeLessThan(500);
+  });
+
+  test.each<[string, Partial<FrameHeader>, RegExp]>([
+    ['is of another model', { hiddenSize: 4_096 }, /hidden size 4096 .* must load the same model/],
+    ['takes another number of experts', { expertsPerToken: 2 }, /top-2/],
+    [
+      'has more rows than the host takes',
+      { rows: 0xffff_ffff },
+      /4294967295 rows is over the limit of 12 rows/,
+    ],
+    ['is not as long as its rows', { rows: 2 }, /2 rows has \d+ bytes, expected \d+/],
+    ['is no layer step', { kind: FrameKind.lost, rows: 0 }, /kind 5/],
+    ['is of no known kind', { kind: 99 as FrameKind }, /unknown kind 99/],
+  ])('a frame that %s is answered with the reason', async (_, header, reason) => {
+    const { redis } = harness;
+    await redis.rpush(dispatchKey, dispatchFrame(header));
+    const [, frame] = (await redis.blpopBuffer(answerListKey(MODEL, 'stranger'), 5))!;
+    expect(frame.readUInt16LE(4)).toBe(FrameKind.failed);
+    expect(frame.readUInt32LE(8)).toBe(4_242);
+    expect(readText(frame)).toMatch(reason);
+  });
+
+  test('answers that nobody waits for, and frames that are no answers, are dropped and counted', async () => {
+    const { dropped } = harness.answers;
+    const key = answerListKey(MODEL, harness.attention);
+    const unknown = dispatchFrame({ kind: FrameKind.failed, sequence: 1 });
+    for (const frame of [Buffer.from('?'), unknown, dispatchFrame({})]) await harness.redis.rpush(key, frame);
+    await expectRightAnswer(harness);
+    expect(harness.answers.dropped - dropped).toBe(3);
+  });
+
+  test.each(CONNECTION_NAMES)(
+    'steps survive it when the %s connections are killed again and again',
+    async (name) => {
+      let kills = 0;
+      let running = true;
+      const killer = (async () => {
+        while (running) {
+          kills += await killConnections(harness.redis, name);
+          await sleep(70);
+        }
+      })();
+      try {
+        for (let i = 0; i < 60; i++) {
+          await expectRightAnswer(harness, i);
+          await sleep(5);
+        }
+      } finally {
+        running = false;
+        await killer;
+      }
+      expect(kills).toBeGreaterThan(3);
+    },
+  );
 });
 
 test('a step that still waits at its host is not sent again', async () => {
@@ -145,50 +201,6 @@ test('a connection that ends for good loses the peer', async () => {
   });
   const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
   await expect(link.exchange(fillingStep(1), output)).rejects.toThrow(PeerLostError);
-});
-
-test('frames of another protocol do not stop an expert host', async () => {
-  const harness = await open();
-  const garbage = [
-    Buffer.alloc(0),
-    Buffer.from('JNX1'),
-    Buffer.alloc(FRAME_HEADER_BYTES),
-    Buffer.alloc(5_000, 0xff),
-    dispatchFrame({ attention: '' }),
-  ];
-  for (let i = 0; i < 100; i++) await harness.redis.rpush(dispatchKey, garbage[i % garbage.length]!);
-  const startedAtMs = performance.now();
-  await expectRightAnswer(harness);
-  expect(performance.now() - startedAtMs).toBeLessThan(500);
-});
-
-test.each<[string, Partial<FrameHeader>, RegExp]>([
-  ['is of another model', { hiddenSize: 4_096 }, /hidden size 4096 .* must load the same model/],
-  ['takes another number of experts', { expertsPerToken: 2 }, /top-2/],
-  [
-    'has more rows than the host takes',
-    { rows: 0xffff_ffff },
-    /4294967295 rows is over the limit of 12 rows/,
-  ],
-  ['is not as long as its rows', { rows: 2 }, /2 rows has \d+ bytes, expected \d+/],
-  ['is no layer step', { kind: FrameKind.lost, rows: 0 }, /kind 5/],
-  ['is of no known kind', { kind: 99 as FrameKind }, /unknown kind 99/],
-])('a frame that %s is answered with the reason', async (_, header, reason) => {
-  const { redis } = await open();
-  await redis.rpush(dispatchKey, dispatchFrame(header));
-  const [, frame] = (await redis.blpopBuffer(answerListKey(MODEL, 'stranger'), 5))!;
-  expect(frame.readUInt32LE(4)).toBe(FrameKind.failed);
-  expect(frame.readUInt32LE(8)).toBe(4_242);
-  expect(readText(frame)).toMatch(reason);
-});
-
-test('answers that nobody waits for, and frames that are no answers, are dropped and counted', async () => {
-  const harness = await open();
-  const key = answerListKey(MODEL, harness.attention);
-  const unknown = dispatchFrame({ kind: FrameKind.failed, sequence: 1 });
-  for (const frame of [Buffer.from('?'), unknown, dispatchFrame({})]) await harness.redis.rpush(key, frame);
-  await expectRightAnswer(harness);
-  expect(harness.answers.dropped).toBe(3);
 });
 
 test('an answer to a former life of the same attention instance is not taken for one to this life', async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { allocateStep } from '../../gpu-pool/exchange/exchange.ts';
 import { FrameSocket } from '../../gpu-pool/exchange/frame-socket.ts';
@@ -132,4 +133,71 @@ test('a step whose connection breaks is sent again over a new one', async () => 
   expect(link.statistics).toMatchObject({ layerSteps: 1, messagesSent: 2 });
   await expectRightAnswer(link);
   await link.close();
+});
+
+/** Over what a busy machine takes to answer a probe, and under the bound of an answer. */
+const SILENCE_LIMIT_MS = 600;
+
+function openImpatient(address: SocketHarness['address']): SocketLink {
+  const hello = { model: MODEL, layers: LAYERS, attention: 'attention-1' };
+  const limits = { overdueAfterMs: 10_000, silenceLimitMs: SILENCE_LIMIT_MS };
+  const link = new SocketLink({ host: HOST, address, shape: SHAPE, hello, ...limits });
+  onTestFinished(() => link.close());
+  return link;
+}
+
+test('a host that gives no sign of life is given up long before its answer is overdue', async () => {
+  const harness = await open();
+  const folder = await mkdtemp(join(tmpdir(), 'janus-relay-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  let isSilent = false;
+  relay = createServer((socket) => {
+    const onward = connect(harness.address as { path: string });
+    for (const end of [socket, onward]) end.on('error', () => {});
+    socket.on('close', () => onward.destroy());
+    onward.on('data', (chunk) => isSilent || socket.write(chunk));
+    socket.on('data', (chunk) => onward.write(chunk));
+  });
+  const path = join(folder, 'relay.sock');
+  relay.listen(path);
+  await once(relay, 'listening');
+  const link = openImpatient({ path });
+  await expectRightAnswer(link);
+  isSilent = true;
+  const startedAtMs = performance.now();
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  const error = await link.exchange(step(), output).catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(PeerLostError);
+  expect(error).toMatchObject({ lost: 'host', what: expect.stringMatching(/silent for 600 ms/) });
+  expect(performance.now() - startedAtMs).toBeLessThan(5 * SILENCE_LIMIT_MS);
+  isSilent = false;
+  await expectRightAnswer(link);
+});
+
+test('whoever watches a host is told that its connection has ended, be it before', async () => {
+  const harness = await open();
+  await expectRightAnswer(harness.link);
+  const told: PeerLostError[] = [];
+  const endFirst = harness.link.watch(0, (error) => told.push(error));
+  await harness.losePeer(0);
+  await expect.poll(() => told.length).toBe(1);
+  endFirst();
+  const endSecond = harness.link.watch(0, (error) => told.push(error));
+  await expect.poll(() => told.length).toBe(2);
+  endSecond();
+  expect(told.every((error) => error instanceof PeerLostError)).toBe(true);
+});
+
+test('a host whose instances take long, but which lives, is waited for', async () => {
+  const harness = await open();
+  const link = openImpatient(harness.address);
+  harness.setBehaviour('silent');
+  const sent = step();
+  const output = new Float32Array(SHAPE.maxRows * SHAPE.hiddenSize);
+  const answered = link.exchange(sent, output);
+  const late = sleep(2 * SILENCE_LIMIT_MS, 'late');
+  expect(await Promise.race([answered, late])).toBe('late');
+  harness.setBehaviour('compute');
+  await answered;
+  expect(output.subarray(0, sent.rows * SHAPE.hiddenSize)).toEqual(referenceOutput(sent, SHAPE));
 });

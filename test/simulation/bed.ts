@@ -30,16 +30,13 @@ export class Bed {
   readonly server: SimulatedServer;
   readonly checks: Checks;
   readonly parts: Parts;
-  /** Keys that Redis never loses. */
-  readonly survives: (key: string) => boolean;
 
-  constructor(shared: Pick<Bed, 'world' | 'network' | 'server' | 'checks' | 'parts' | 'survives'>) {
+  constructor(shared: Pick<Bed, 'world' | 'network' | 'server' | 'checks' | 'parts'>) {
     this.world = shared.world;
     this.network = shared.network;
     this.server = shared.server;
     this.checks = shared.checks;
     this.parts = shared.parts;
-    this.survives = shared.survives;
   }
 
   /** Starts a process: `run` is its main program. */

@@ -11,10 +11,8 @@ async function main(): Promise<void> {
       seeds: { type: 'string' },
       from: { type: 'string' },
       seed: { type: 'string' },
-      'lose-placements': { type: 'boolean', default: false },
     },
   });
-  const losesPlacements = values['lose-placements'];
   const first = Number(values.seed ?? values.from ?? 1);
   const count = values.seed === undefined ? Number(values.seeds ?? DEFAULT_SEEDS) : 1;
   if (!Number.isInteger(first) || !Number.isInteger(count) || count < 1) {
@@ -23,7 +21,7 @@ async function main(): Promise<void> {
   const startedAtMs = performance.now();
   const outcomes: Outcome[] = [];
   for (let seed = first; seed < first + count; seed += 1) {
-    const outcome = await simulate(seed, { losesPlacements });
+    const outcome = await simulate(seed);
     outcomes.push(outcome);
     if (outcome.violation !== null) console.log(describeFailure(outcome));
   }

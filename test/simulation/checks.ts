@@ -167,9 +167,10 @@ export class Checks {
     this.fail(rule, `${host} assigns ${step} as ${assignment}, another host as ${first}`);
   }
 
-  /** The server lost what it wrote last. */
+  /** The server lost what it wrote last, and goes on from what it has: hosts do not go back with it. */
   lostWrites(): void {
     this.#scaling.lost(this.#world.nowMs);
+    this.#inForce = this.#stored()?.version ?? 0;
   }
 
   #isSame(process: string, placement: Placement): void {
@@ -188,10 +189,14 @@ export class Checks {
     if (key === scalerDecisionsKey(MODEL)) this.#scaling.check(this.#world.nowMs);
   }
 
-  #onPlacement(): void {
+  #stored(): Placement | null {
     const stored = this.#server.store.read('string', placementKey(MODEL), this.#world.nowMs);
-    if (stored === undefined) return;
-    const placement = JSON.parse(stored.text) as Placement;
+    return stored === undefined ? null : (JSON.parse(stored.text) as Placement);
+  }
+
+  #onPlacement(): void {
+    const placement = this.#stored();
+    if (placement === null) return;
     this.#isSame('Redis', placement);
     if (placement.version <= this.#inForce)
       this.#wentBack(`in force, from ${this.#inForce} to ${placement.version}`);

@@ -81,7 +81,7 @@ export function strike(bed: Bed, cluster: Cluster, kind: FaultKind): void {
     }
     case 'Redis restarts':
     case 'Redis loses its last second':
-      server.crash(kind === 'Redis loses its last second', bed.survives);
+      server.crash(kind === 'Redis loses its last second');
       if (server.hasLost) bed.checks.lostWrites();
       world.at(untilMs(50, 1_500), world.outside, () => server.restart());
       return;

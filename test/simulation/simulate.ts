@@ -1,14 +1,6 @@
 import { createJournalReader } from '../../functions/gateway/generation/journal.ts';
 import { acknowledgePlacement } from '../../gpu-pool/host/placement-store.ts';
-import {
-  performanceProfileKey,
-  placementKey,
-  placementTimeKey,
-  placementVersionKey,
-  preparedHostsKey,
-  scalingTargetKey,
-  wantedPlacementKey,
-} from '../../shared/protocol/keys.ts';
+import { performanceProfileKey, scalingTargetKey } from '../../shared/protocol/keys.ts';
 import { schedulerOf } from '../../shared/scheduler/create-scheduler.ts';
 import { Cluster } from './actors/cluster.ts';
 import { Bed, type Parts } from './bed.ts';
@@ -53,20 +45,7 @@ export interface SimulationOptions {
   readonly parts?: Partial<Parts> | undefined;
   /** What goes wrong, instead of what the seed says. */
   readonly faults?: readonly PlannedFault[];
-  /**
-   * Whether a Redis that loses its last second loses placements too. By default they survive: versions are given once only
-   * while Redis remembers them, and a server that does not may give one number to two tables.
-   */
-  readonly losesPlacements?: boolean;
 }
-
-const PLACEMENT_KEYS = [
-  placementKey,
-  placementTimeKey,
-  placementVersionKey,
-  preparedHostsKey,
-  wantedPlacementKey,
-];
 
 const OUR_PARTS: Parts = {
   script: (script) => script,
@@ -84,9 +63,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     const parts = { ...OUR_PARTS, ...options.parts };
     const server = new SimulatedServer(world, parts.script);
     const checks = new Checks(world, server);
-    const spared = options.losesPlacements ? [] : PLACEMENT_KEYS.map((key) => key(MODEL));
-    const survives = (key: string): boolean => spared.includes(key);
-    const bed = new Bed({ world, network: new Network(world), server, checks, parts, survives });
+    const bed = new Bed({ world, network: new Network(world), server, checks, parts });
     const faults = options.faults ?? planFaults(bed);
     await runFaults(bed, faults);
     const ends = [...checks.requests.values()].map(({ end }) => end);

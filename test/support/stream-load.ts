@@ -29,6 +29,7 @@ export class StreamLoad {
   #answers = 0;
   readonly #wrong: string[] = [];
   #longestGapMs = 0;
+  readonly #gapsMs: number[] = [];
   #tokens = 0;
 
   /** @param cases default: the reference's */
@@ -46,6 +47,11 @@ export class StreamLoad {
   /** Forgets the longest gap so far. */
   forgetGaps(): void {
     this.#longestGapMs = 0;
+  }
+
+  /** Times between two tokens of one stream since they were taken last, of all streams. */
+  takeGaps(): number[] {
+    return this.#gapsMs.splice(0);
   }
 
   /** Lets the answers under way come to their end. */
@@ -78,6 +84,7 @@ export class StreamLoad {
     const ids: number[] = [];
     let end: string | undefined;
     let lastAtMs: number | undefined;
+    let tokenAtMs: number | undefined;
     const { signal } = new AbortController();
     for await (const events of dispatcher.readEvents(requestId, { signal, timeouts: TIMEOUTS })) {
       const nowMs = performance.now();
@@ -89,6 +96,10 @@ export class StreamLoad {
       this.#tokens += events.length;
       if (lastAtMs !== undefined) this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - lastAtMs);
       lastAtMs = nowMs;
+      if (events.some(({ kind }) => kind === 'token')) {
+        if (tokenAtMs !== undefined) this.#gapsMs.push(nowMs - tokenAtMs);
+        tokenAtMs = nowMs;
+      }
       if (end !== undefined) break;
     }
     this.#answers++;

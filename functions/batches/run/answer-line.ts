@@ -3,7 +3,6 @@ import { crc32 } from '../../../shared/protocol/crc32.ts';
 import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { SequenceJob } from '../../../shared/protocol/request.ts';
 import type { TokenEvent } from '../../../shared/protocol/token-event.ts';
-import type { Clock } from '../../clock.ts';
 import type { Dispatcher } from '../../dispatcher/dispatcher.ts';
 import { BATCH_PRIORITY } from '../../dispatcher/queue.ts';
 import type { Registry, ServedModel } from '../../dispatcher/registry.ts';
@@ -20,6 +19,7 @@ import { type BatchLimits, COMPLETION_WINDOW_S } from '../limits.ts';
 import type { Claim } from './claims.ts';
 import type { LineBudget } from './line-budget.ts';
 import type { LinePlaces } from './line-places.ts';
+import { type LineTracing, traceLine } from './line-trace.ts';
 import { BROKER_RETRY_MS, isBrokerFault } from './persist.ts';
 import { answered, refused } from './result-lines.ts';
 import type { LineResult } from './result-log.ts';
@@ -31,11 +31,10 @@ const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([429, 500, 503, 504]);
 const MODEL_POLL_MS = 2_000;
 const MS_PER_S = 1_000;
 
-export interface LineDependencies {
+export interface LineDependencies extends LineTracing {
   readonly places: LinePlaces;
   readonly dispatcher: Dispatcher;
   readonly registry: Registry;
-  readonly clock: Clock;
   readonly limits: Pick<BatchLimits, 'retryDelaysMs' | 'askAgainMs'>;
   /** Longest silence of a pool that has begun an answer, in milliseconds. */
   readonly silenceMs: number;
@@ -72,12 +71,12 @@ function seedsOf({ batch, line }: LineRun): () => number {
   };
 }
 
-/** Waits for a model that is loading or restarting. @throws {RequestError} 404 where there is none of that name */
+/** Waits for a model that is loading or restarting, unless it takes a line in the queue to wake it. @throws {RequestError} 404 where there is none of that name */
 async function readyModel(registry: Registry, name: string, signal: AbortSignal): Promise<ServedModel> {
   for (;;) {
     const model = await registry.find(name);
     if (model === undefined) throw modelNotFound(name);
-    if (model.state === 'ready') return model;
+    if (model.state === 'ready' || model.isScaled) return model;
     await sleep(MODEL_POLL_MS, undefined, { signal });
   }
 }
@@ -128,7 +127,9 @@ async function attempt(dependencies: LineDependencies, run: LineRun, requestId: 
   checkTokenIds(line.request, card);
   const leave = await places.take(line.model, slots, signal);
   try {
-    return await answer(dependencies, run, requestId, card);
+    return await traceLine(dependencies, { ...run, requestId }, (trace) =>
+      answer(dependencies, run, { requestId, ...(trace && { trace }) }, card),
+    );
   } finally {
     leave();
   }
@@ -137,15 +138,16 @@ async function attempt(dependencies: LineDependencies, run: LineRun, requestId: 
 async function answer(
   dependencies: LineDependencies,
   run: LineRun,
-  requestId: string,
+  names: Pick<SequenceJob, 'requestId' | 'trace'>,
   card: ModelCard,
 ): Promise<Answer> {
   const { dispatcher, clock, report } = dependencies;
   const { batch, signal, budget } = run;
   const { request, model } = run.line;
+  const { requestId } = names;
 
   const acceptedAtMs = clock.nowMs();
-  const identity = { requestId, model, acceptedAtMs, isDeferrable: true, drawSeed: seedsOf(run) };
+  const identity = { ...names, model, acceptedAtMs, isDeferrable: true, drawSeed: seedsOf(run) };
   const jobs = sequenceJobs(request, identity);
   const journal = createJournalReader(jobs.length, request.choicesPerPrompt);
   const format = createFormat(ENDPOINT_KINDS[batch.endpoint].answers, {

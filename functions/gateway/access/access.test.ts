@@ -142,7 +142,7 @@ describe('a key is refused', () => {
   });
 });
 
-describe('where no key exists', () => {
+describe.concurrent('where no key exists', () => {
   test('none is needed, until there is one, and then for good', async () => {
     const open = await createGatewayBed();
     const statusOf = async (headers: Record<string, string> = {}, path = '/v1/models') =>

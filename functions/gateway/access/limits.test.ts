@@ -1,37 +1,18 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { keyTokensKey } from '../../../shared/protocol/keys.ts';
 import { readJson } from '../../../test/support/gateway/bed.ts';
-import { createKeyedBed, type KeyedBed } from '../../../test/support/gateway/keyed-bed.ts';
-import { answer } from '../../../test/support/gateway/scripted-pool.ts';
+import { useHoldingBed } from '../../../test/support/gateway/held-answers.ts';
 import { parseKey } from './key-text.ts';
 
 const CLIENTS = 50;
 
-let bed: KeyedBed;
-let release = () => {};
-beforeAll(async () => {
-  bed = await createKeyedBed();
-});
-afterEach(() => {
-  release();
-  bed.pool.play(({ choice }, emit) => emit(...answer(choice, ['a'])));
-});
-afterAll(() => bed.close());
+/** Events of an answer of one token that come before its end. */
+const BEFORE_END = 2;
+
+const bed = useHoldingBed();
 
 const rates = ({ headers }: Response, kind: string) =>
   ['limit', 'remaining', 'reset'].map((part) => headers.get(`x-ratelimit-${part}-${kind}`));
-
-/** Plays an answer, but for its end, which comes when the test lets it. */
-function holdAnswers(): void {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  release = resolve;
-  bed.pool.play(async ({ choice }, emit) => {
-    const [started, token, finished] = answer(choice, ['a']);
-    await emit(started, token);
-    await promise;
-    await emit(finished);
-  });
-}
 
 /** Tokens that count for a key at present. */
 async function tokensTaken(key: string): Promise<number> {
@@ -66,7 +47,7 @@ describe('limits', () => {
   });
 
   test('of tokens let through exactly as many of 50 at once', async () => {
-    holdAnswers();
+    bed.hold(BEFORE_END);
     // The estimate of one is 5 for the prompt and 45 for the answer.
     const key = await bed.makeKey({ tokensPerMinute: 1_000 });
     let refused = 0;
@@ -84,7 +65,7 @@ describe('limits', () => {
       }),
     );
     await vi.waitFor(() => expect(refused).toBe(30), { timeout: 10_000 });
-    release();
+    bed.release();
     expect((await statuses).filter((status) => status === 200)).toHaveLength(20);
     // Each used 3 for its prompt and 1 for its answer.
     expect(await tokensTaken(key)).toBe(20 * 4);
@@ -117,7 +98,7 @@ describe('limits', () => {
   });
 
   test('count what was used when a client cuts its stream off', async () => {
-    holdAnswers();
+    bed.hold(BEFORE_END);
     const key = await bed.makeKey({ tokensPerMinute: 1_000 });
     const client = new AbortController();
     const response = await bed.ask(key, { max_tokens: 400, stream: true }, { signal: client.signal });
@@ -125,8 +106,7 @@ describe('limits', () => {
     expect(await tokensTaken(key)).toBe(405);
     client.abort();
     await vi.waitFor(async () => expect(await tokensTaken(key)).toBe(4), { timeout: 5_000 });
-    release();
-    bed.pool.play(({ choice }, emit) => emit(...answer(choice, ['a'])));
+    bed.release();
     expect(rates(await bed.ask(key, { max_tokens: 10 }), 'tokens')[1]).toBe(String(1_000 - 4 - 15));
   });
 

@@ -24,11 +24,16 @@ export interface ReadDependencies {
   readonly hold?: AnswerHold | undefined;
   /** Called once, at the end: settles what the request was charged. */
   readonly settle?: (() => Promise<void>) | undefined;
+  /** Absent: what a request ended with speaks for itself. */
+  readonly explain?: Explain;
 }
 
 export interface RunDependencies extends ReadDependencies {
   readonly place: QueuePlace;
 }
+
+/** Thrown in the place of what a request ended with before anything was told of it. */
+export type Explain = (error: unknown) => Promise<unknown>;
 
 /** A request under way, and the channel on which readers beside the first are told of its events. */
 export type RunningRequest = Pick<SequenceJob, 'requestId' | 'model' | 'doorbell'>;
@@ -54,7 +59,7 @@ export const runRequest = (
  * @throws the reason of the slot's signal when it aborts
  */
 export async function* followRequest(
-  { dispatcher, timeouts, report, observer, hold, settle }: ReadDependencies,
+  { dispatcher, timeouts, report, observer, hold, settle, explain }: ReadDependencies,
   { requestId, model, doorbell }: RunningRequest,
   journal: JournalReader,
   slot: Slot,
@@ -62,19 +67,21 @@ export async function* followRequest(
 ): AsyncGenerator<readonly AnswerEvent[], void, undefined> {
   const { signal } = slot;
   let error: unknown = null;
+  let isTold = false;
   try {
     signal.throwIfAborted();
     await begin();
     for await (const events of dispatcher.readEvents(requestId, { signal, timeouts, doorbell })) {
       const progress = journal.read(events);
       observer.take(progress.events);
+      isTold ||= events.length > 0;
       if (progress.events.length > 0 || events.length === 0) yield progress.events;
       if (progress.failure !== null) throw poolFailure(progress.failure);
       if (journal.done()) break;
     }
   } catch (thrown) {
-    error = thrown;
-    throw thrown;
+    error = isTold || explain === undefined ? thrown : await explain(thrown);
+    throw error;
   } finally {
     // A consumer that returns early does so because its client is gone, or the signal says why.
     const reason = journal.done() ? null : (error ?? signal.reason ?? new ClientGoneError());

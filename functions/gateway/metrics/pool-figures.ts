@@ -1,3 +1,4 @@
+import { WANTED_LIMIT_MS } from '../../../shared/replacement/transition.ts';
 import type { PoolStatus } from '../../dispatcher/pool-reader.ts';
 
 const MS_PER_S = 1_000;
@@ -47,7 +48,18 @@ export function rePlacementAge({ placement }: PoolStatus, nowMs: number): number
   return Math.max(0, nowMs - (placement.wantedAtMs ?? nowMs)) / MS_PER_S;
 }
 
-/** Seconds since the placement in force was published; null where that is not known. */
+/**
+ * The alarm of re-placement: 1 where hosts have been loading the next placement for longer than they may, or the last one that was
+ * wanted was given up and none has come in force since; else 0. Null where there is no placement.
+ */
+export function rePlacementStalled(pool: PoolStatus, nowMs: number): number | null {
+  const { placement } = pool;
+  if (placement === null) return null;
+  const isGivenUp = (placement.givenUpVersion ?? 0) > placement.version;
+  return isGivenUp || rePlacementAge(pool, nowMs)! > WANTED_LIMIT_MS / MS_PER_S ? 1 : 0;
+}
+
+/** Seconds since the placement in force came in force, the last success of a re-placement; null where that is not known. */
 export function placementAge({ placement }: PoolStatus, nowMs: number): number | null {
   const publishedAtMs = placement?.publishedAtMs ?? null;
   return publishedAtMs === null ? null : Math.max(0, nowMs - publishedAtMs) / MS_PER_S;

@@ -96,6 +96,7 @@ describe('what the pools tell', () => {
       'janus:placement_version{model_name="m"} 7',
       'janus:seconds_since_placement{model_name="m"} 2.5',
       'janus:seconds_in_re_placement{model_name="m"} 1.5',
+      'janus:re_placement_stalled{model_name="m"} 0',
     ]);
   });
 
@@ -131,6 +132,18 @@ describe('what the pools tell', () => {
     const undated = { ...pool, placement: { version: 1, publishedAtMs: null } };
     expect(valuesOf(undated).join('\n')).toContain('janus:placement_version{model_name="m"} 1');
     expect(valuesOf(undated).join('\n')).not.toContain('seconds_since_placement');
+  });
+
+  test('alarms where the next placement loads for too long, or was given up and none came in force since', () => {
+    const stalled = (placement: Partial<PoolStatus['placement']>) =>
+      valuesOf({ ...pool, placement: { ...pool.placement!, ...placement } }).find((line) =>
+        line.startsWith('janus:re_placement_stalled'),
+      );
+    const [fine, alarm] = [0, 1].map((value) => `janus:re_placement_stalled{model_name="m"} ${value}`);
+    expect(stalled({ wantedAtMs: NOW_MS - 120_000 })).toBe(fine);
+    expect(stalled({ wantedAtMs: NOW_MS - 120_001 })).toBe(alarm);
+    expect(stalled({ givenUpVersion: 6 })).toBe(fine);
+    expect(stalled({ givenUpVersion: 8 })).toBe(alarm);
   });
 
   test('tells what the scaler wants and how well its profile fits, where one runs', () => {

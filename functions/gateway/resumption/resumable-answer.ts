@@ -10,8 +10,9 @@ export interface ResumableAnswer {
   readonly choicesPerPrompt: number;
   /** Id of the API key that asked; null where none was needed. */
   readonly owner: string | null;
-  /** Unix time in milliseconds. */
+  /** Unix times in milliseconds: when it was accepted, and when its client's time is over; absent: it set none. */
   readonly acceptedAtMs: number;
+  readonly deadlineAtMs?: number;
 }
 
 /** Tools to put an answer's events into messages, from its first event on. */

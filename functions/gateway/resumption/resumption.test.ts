@@ -76,9 +76,10 @@ const readMessages = async (response: Response): Promise<string[]> => {
 };
 
 /** Starts a stream and hangs up once it has brought some messages. */
-async function cutAfter(messages: number, address = bed.address) {
+async function cutAfter(messages: number, address = bed.address, headers: object = {}) {
   const client = new AbortController();
-  const response = await post('chat/completions', RESUMABLE, address, client.signal);
+  const asked = { ...RESUMABLE, ...headers };
+  const response = await post('chat/completions', asked, address, client.signal);
   const decoder = new TextDecoder();
   const reader = response.body!.getReader();
   let text = '';
@@ -214,6 +215,14 @@ describe('a stream that is left', () => {
     expect(await isCancelled(requestId)).toBe(false);
     release();
     expect(contentOf([...got, ...(await readMessages(response))])).toBe(TEXTS.join(''));
+  });
+
+  test('keeps to the time that its client gave it, whoever reads it', async () => {
+    holdAnswers();
+    const { requestId, got } = await cutAfter(2, bed.address, { 'x-request-timeout': '300ms' });
+    const rest = await readMessages(await attach(requestId, got.length, other));
+    expect(rest.at(-1)).toContain('deadline_exceeded');
+    await vi.waitFor(async () => expect(await isCancelled(requestId)).toBe(true));
   });
 
   test('tells a later reader of its failure', async () => {

@@ -12,6 +12,7 @@ import { expectFirstToken } from '../first-token.ts';
 import { sequenceJobs } from '../generation/jobs.ts';
 import type { AnswerEvent } from '../generation/journal.ts';
 import { runRequest } from '../generation/run.ts';
+import { explainUntaken } from '../not-ready.ts';
 import { queuePlace } from '../queue-place.ts';
 import { REQUEST_TIMEOUT_HEADER, requestTimeoutMs } from '../request-timeout.ts';
 import type { AnswerKind } from '../responses/create-format.ts';
@@ -118,18 +119,18 @@ export function generate(dependencies: GatewayDependencies, kind: CompletionKind
     const report = (error: unknown) => dependencies.report(error, requestId);
     const acceptedAtMs = clock.nowMs();
     const span = c.get('span');
+    const times = { acceptedAtMs, ...(timeoutMs !== null && { deadlineAtMs: acceptedAtMs + timeoutMs }) };
     const jobs = sequenceJobs(request, {
       requestId,
       model: name,
-      acceptedAtMs,
-      ...(timeoutMs !== null && { deadlineAtMs: acceptedAtMs + timeoutMs }),
+      ...times,
       ...(span && { trace: span.traceparent }),
       ...(resumable && { doorbell: requestDoorbellChannel(requestId) }),
       drawSeed: ids.seed,
     });
     const { choicesPerPrompt } = request;
     const head = headOf(request, jobs, acceptedAtMs);
-    const answer = { kind: kind.answers, head, choicesPerPrompt, owner: key?.id ?? null, acceptedAtMs };
+    const answer = { kind: kind.answers, head, choicesPerPrompt, owner: key?.id ?? null, ...times };
     const { journal, format } = toolsFor(answer);
 
     const slot = admission.enter(c.req.raw.signal, limits.overallMs, timeoutMs);
@@ -143,8 +144,9 @@ export function generate(dependencies: GatewayDependencies, kind: CompletionKind
     // Who comes back is not charged again, so what is left to be read stays charged as it was estimated.
     const settleAtEnd = async () =>
       hold === undefined || journal.done() ? settle(journal.usage().total_tokens) : undefined;
-    const running = { dispatcher, place, timeouts: limits, report, observer, hold, settle: settleAtEnd };
-    const batches = runRequest(running, jobs, journal, slot);
+    const reading = { dispatcher, timeouts: limits, report, observer, hold, settle: settleAtEnd };
+    const explain = explainUntaken(registry, name);
+    const batches = runRequest({ ...reading, place, explain }, jobs, journal, slot);
     if (!request.stream) {
       const events: AnswerEvent[] = [];
       for await (const batch of batches) events.push(...batch);

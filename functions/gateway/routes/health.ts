@@ -8,7 +8,10 @@ import { errorResponse, LOADING_RETRY_AFTER_S, unavailable } from '../errors.ts'
 export const health = (dispatcher: Dispatcher) => async (c: Context) =>
   c.json({ status: 'ok', redisLatencyMs: await dispatcher.ping() });
 
-/** `GET /ready`: 200 when some model can answer; otherwise 503 with what each one lacks, or because the gateway drains. */
+/**
+ * `GET /ready`: 200 when some model can answer, or will once somebody asks for it, which nobody could where this were not 200;
+ * otherwise 503 with what each one lacks, or because the gateway drains.
+ */
 export const ready = (registry: Registry, admission: Admission) => async (c: Context) => {
   if (admission.closed()) {
     return errorResponse(
@@ -18,7 +21,9 @@ export const ready = (registry: Registry, admission: Admission) => async (c: Con
   }
   const served = await registry.models();
   const models = served.map(({ card, state, missing }) => ({ id: card.id, state, missing }));
-  if (models.some(({ state }) => state === 'ready')) return c.json({ status: 'ready', models });
+  if (served.some(({ state, isScaled }) => state === 'ready' || isScaled)) {
+    return c.json({ status: 'ready', models });
+  }
   const message =
     models.length === 0
       ? 'No pool has announced a model'

@@ -3,7 +3,8 @@ import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { Registry, ServedModel } from '../../dispatcher/registry.ts';
 import { type AccessKey, allowsModel } from '../access/access-key.ts';
 import type { GatewayEnvironment } from '../dependencies.ts';
-import { LOADING_RETRY_AFTER_S, modelNotFound, shown, unavailable } from '../errors.ts';
+import { modelNotFound } from '../errors.ts';
+import { modelNotReady } from '../not-ready.ts';
 
 /** OpenAI's model object, with vLLM's name for the context length. */
 const modelObject = ({ id, created, contextLength }: ModelCard) => ({
@@ -28,10 +29,7 @@ export async function readyModel(
 ): Promise<ServedModel> {
   const model = allowsModel(key, name) ? await registry.find(name) : undefined;
   if (model === undefined) throw modelNotFound(name);
-  if (model.state === 'loading' && !model.isScaled) {
-    const message = `The model '${shown(name)}' is not ready: it lacks ${model.missing.join(' and ')}`;
-    throw unavailable('model_not_ready', message, LOADING_RETRY_AFTER_S);
-  }
+  if (model.state !== 'ready' && !model.isScaled) throw modelNotReady(model);
   return model;
 }
 

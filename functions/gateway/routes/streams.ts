@@ -82,7 +82,9 @@ export async function resumeAfter(
   // What tells an `EventSource` to come back no more.
   if (state.isComplete && has.messages === state.messages) return c.body(null, 204);
 
-  const slot = admission.enter(c.req.raw.signal, limits.overallMs, null);
+  // What is complete may be read though its time is over.
+  const timeoutMs = state.isComplete ? null : timeLeftMs(answer, clock.nowMs());
+  const slot = admission.enter(c.req.raw.signal, limits.overallMs, timeoutMs);
   const hold = await resumptions.hold(answer).catch((error: unknown) => {
     slot.leave();
     throw error;
@@ -95,6 +97,10 @@ export async function resumeAfter(
   const batches = followRequest(reading, running, journal, slot);
   return streamed(c, batches, slot.signal, { journal, format, report, has });
 }
+
+/** Until the client's time is over, whoever reads; null where it set none. */
+const timeLeftMs = ({ deadlineAtMs }: ResumableAnswer, nowMs: number): number | null =>
+  deadlineAtMs === undefined ? null : Math.max(0, deadlineAtMs - nowMs);
 
 /** Whether the sender of a request may read an answer, and at this address. */
 function isOf(c: Context<GatewayEnvironment>, { owner, head }: ResumableAnswer): boolean {

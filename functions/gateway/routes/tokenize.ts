@@ -10,6 +10,7 @@ import { chargeRequest } from '../access/charge.ts';
 import { readJson } from '../body.ts';
 import type { GatewayDependencies, GatewayEnvironment } from '../dependencies.ts';
 import { invalid, poolFailure } from '../errors.ts';
+import { modelNotReady } from '../not-ready.ts';
 import { REQUEST_TIMEOUT_HEADER, requestTimeoutMs } from '../request-timeout.ts';
 import { checkPromptSize } from '../schema/prompt-size.ts';
 import { parseDetokenize, parseTokenize, type TokenizerRequest } from '../schema/tokenization.ts';
@@ -45,7 +46,10 @@ function askingTokenizer(dependencies: GatewayDependencies, parse: (body: unknow
     const { model: asked, question, param } = parse(await readJson(c, limits.bodyBytes));
     const model = modelName(c.req.param('model'), asked);
     const key = c.get('accessKey');
-    const { card } = await readyModel(registry, model, key);
+    const served = await readyModel(registry, model, key);
+    // A question wakes nobody: it does not stand in the queue that scalers look at.
+    if (served.state !== 'ready') throw modelNotReady(served);
+    const { card } = served;
     c.get('watch').asks(model);
     checkPromptSize({ prompts: [promptOf(question)] }, limits.promptCharacters, param);
     checkIds(question, card);

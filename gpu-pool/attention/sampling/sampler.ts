@@ -17,7 +17,7 @@ export class SamplingScratch {
   readonly candidates: Int32Array;
   /** `[V]` token ids, for selection. */
   readonly work: Int32Array;
-  /** For requests that exclude no token; null where this machine cannot. */
+  /** For the best token, and for requests that exclude none; null where this machine cannot. */
   readonly whole: WholeVocabulary | null;
 
   constructor(vocabularySize: number) {
@@ -95,14 +95,19 @@ export class Sampler {
       const drawn = whole.draw(adjusted, temperature, uniform(seed, position));
       if (drawn >= 0) return drawn;
     }
-    // Says which logit is wrong, where one is.
-    const best = argmax(adjusted);
+    const best = this.#bestOf(adjusted);
     if (temperature === 0) return best;
     let count = this.#weighCandidates(adjusted, adjusted[best]);
     if (topP < 1) {
       count = keepNucleus(weights, candidates, count, this.#mass(count), topP, work);
     }
     return this.#draw(count, uniform(seed, position));
+  }
+
+  #bestOf(logits: Float32Array): number {
+    const best = this.#scratch.whole?.best(logits) ?? -1;
+    // Says which logit is wrong, where one is.
+    return best >= 0 ? best : argmax(logits);
   }
 
   #adjust(logits: Float32Array, allowed: AllowedTokens | undefined): Float32Array {

@@ -55,12 +55,35 @@ test('finds the best token at any temperature, however small', () => {
   }
 });
 
-test('says where no token can be drawn', () => {
+test('takes the lowest id among the best, wherever they stand', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constant(Number.NEGATIVE_INFINITY)), {
+        minLength: 1,
+        maxLength: 300,
+      }),
+      (values) => {
+        const largest = Math.max(...values);
+        const expected = Number.isFinite(largest) ? values.indexOf(largest) : -1;
+        expect(WholeVocabulary.open(values.length)!.best(Float32Array.from(values))).toBe(expected);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('says where no token can be taken or drawn', () => {
   const vocabulary = WholeVocabulary.open(4)!;
   const { NEGATIVE_INFINITY, NaN: nan, POSITIVE_INFINITY } = Number;
-  expect(vocabulary.draw(Float32Array.of(1, nan, 2, 3), 1, 0.5)).toBe(-1);
-  expect(vocabulary.draw(new Float32Array(4).fill(NEGATIVE_INFINITY), 1, 0.5)).toBe(-1);
-  expect(vocabulary.draw(Float32Array.of(1, POSITIVE_INFINITY, 2, 3), 1, 0.5)).toBe(-1);
+  for (const logits of [
+    Float32Array.of(1, nan, 2, 3),
+    Float32Array.of(-1, -2, -3, nan),
+    new Float32Array(4).fill(NEGATIVE_INFINITY),
+    Float32Array.of(1, POSITIVE_INFINITY, 2, 3),
+  ]) {
+    expect(vocabulary.draw(logits, 1, 0.5)).toBe(-1);
+    expect(vocabulary.best(logits)).toBe(-1);
+  }
   // What stood in the memory before does no harm.
   expect(vocabulary.draw(Float32Array.of(0, 50, 0, 0), 1, 0.5)).toBe(1);
 });

@@ -8,12 +8,13 @@
  */
 export { attend } from './attention/attention';
 export { storeRows } from './attention/stored-rows';
+export { gate } from './gate';
 export { linearFloat } from './linear/linear-float';
-export { gateUp, linear } from './linear/linear';
+export { linear } from './linear/linear';
 export { wideDot } from './linear/codes';
 export { rmsNorm, rotate } from './norm';
 export { scaleSums, spread } from './linear/products';
 export { quantizePlain, quantizeRows, quantizeWords } from './linear/quantize';
 export { scalePanel, sumPanel } from './linear/panels';
 export { chooseExperts, combine, gatherPairs, moveRows } from './routing';
-export { largestOf, weigh } from './sampling';
+export { indexOfLargest, weigh } from './sampling';

@@ -1,5 +1,5 @@
 /* Which experts a row goes to, its way there and back. */
-import { exponential, sumLanes } from './simd';
+import { exponential, one, sumLanes } from './simd';
 
 /**
  * The k experts with the highest scores of each row, best first, equals by id, and their gate weights: the softmax over
@@ -55,9 +55,10 @@ function chooseBest(scores: usize, experts: u32, expertsPerToken: u32, ids: usiz
 function exponentialSum(scores: usize, count: u32, largest: f32): f32 {
   const vectors = scores + 4 * (count & ~3);
   const end = scores + 4 * count;
+  const unit = <f32>one();
   let sums = f32x4.splat(0);
   for (; scores < vectors; scores += 16) {
-    sums = f32x4.add(sums, exponential(f32x4.sub(v128.load(scores), f32x4.splat(largest))));
+    sums = f32x4.add(sums, exponential(f32x4.sub(v128.load(scores), f32x4.splat(largest)), unit));
   }
   let sum = f32x4.extract_lane(sumLanes(sums, sums, sums, sums), 0);
   for (; scores < end; scores += 4) sum += exponentialOf(load<f32>(scores) - largest);
@@ -65,7 +66,7 @@ function exponentialSum(scores: usize, count: u32, largest: f32): f32 {
 }
 
 function exponentialOf(x: f32): f32 {
-  return f32x4.extract_lane(exponential(f32x4.splat(x)), 0);
+  return f32x4.extract_lane(exponential(f32x4.splat(x), 1), 0);
 }
 
 /** `target[i] = source[indices[i]]` for `count` rows of `rowBytes` bytes. */

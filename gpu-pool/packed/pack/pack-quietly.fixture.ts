@@ -6,7 +6,7 @@ export interface QuietOptions extends Partial<Omit<PackOptions, 'folder' | 'targ
   readonly uniform?: boolean;
 }
 
-/** Packs with what most tests do not care about: two threads, blocks of 32, nobody watching. */
+/** Packs with what most tests do not care about: one thread, blocks of 32, nobody watching. */
 export function packQuietly(
   folder: string,
   target: string,
@@ -18,7 +18,7 @@ export function packQuietly(
     target,
     settings: { dtype, blockSize: isQuantized(dtype) ? blockSize : null, uniform },
     force: false,
-    threads: 2,
+    threads: 1,
     signal: new AbortController().signal,
     nowMs: 0,
     events: { onStart: () => undefined, onProgress: () => undefined },

@@ -5,6 +5,7 @@ import { type Kernels, loadKernels } from '../../kernels/kernels.ts';
 import { quantizedBytes } from '../../kernels/sizes.ts';
 import { storedBytes } from '../../kernels/stored-matrix.ts';
 import { LARGEST_BLOCK } from '../../kernels/tile8.ts';
+import type { PairsCompute } from '../expert-compute.ts';
 import type { BlockMatrixFormat, MatrixFormat } from '../matrix.ts';
 import { expertFormat, type ModelWeights, type WeightFormats } from '../weights.ts';
 import type { KernelReach, KernelSource } from './kernel-source.ts';
@@ -45,6 +46,7 @@ export function isKernelFormat(format: MatrixFormat, reach: KernelReach): format
 interface Scratch {
   readonly input: number;
   readonly quantizedInput: number;
+  readonly gates: number;
   readonly inner: number;
   readonly quantizedInner: number;
   readonly output: number;
@@ -59,6 +61,7 @@ export function expertScratch(
   return {
     input: region.allocate(4 * maxRows * hiddenSize),
     quantizedInput: region.allocate(quantizedBytes(maxRows, hiddenSize, LARGEST_BLOCK)),
+    gates: region.allocate(4 * maxRows * expertSize),
     inner: region.allocate(4 * maxRows * expertSize),
     quantizedInner: region.allocate(quantizedBytes(maxRows, expertSize, LARGEST_BLOCK)),
     output: region.allocate(4 * maxRows * hiddenSize),
@@ -140,24 +143,8 @@ export class KernelExperts {
     output.set(this.#output.subarray(0, rows * this.#config.hiddenSize));
   }
 
-  /**
-   * Runs an expert on rows that lie in this kernel memory, and leaves the result there.
-   * @param hidden `[T, H]`
-   * @param pairs int32, of which those from `first` on name the rows: ⌊pair / k⌋
-   * @param rows M
-   * @param outputs rows of H floats, of which M from `first` on are written
-   * @returns false where any of it lies elsewhere; nothing is done then
-   * @throws JanusError if this host does not hold the expert
-   */
-  runPairs(
-    layer: number,
-    expert: number,
-    hidden: Float32Array,
-    pairs: Int32Array,
-    first: number,
-    rows: number,
-    outputs: Float32Array,
-  ): boolean {
+  /** Runs an expert on rows that lie in this kernel memory. */
+  readonly runPairs: PairsCompute = (layer, expert, hidden, pairs, first, rows, outputs) => {
     const { buffer } = this.#source.memory;
     if (hidden.buffer !== buffer || pairs.buffer !== buffer || outputs.buffer !== buffer) return false;
     const { hiddenSize, expertsPerToken } = this.#config;
@@ -173,7 +160,7 @@ export class KernelExperts {
     );
     this.#compute(layer, expert, rows, outputs.byteOffset + first * rowBytes);
     return true;
-  }
+  };
 
   /** From the scratch memory's input `[M, H]` to `output` `[M, H]`. */
   #compute(layer: number, expert: number, rows: number, output: number): void {
@@ -186,17 +173,24 @@ export class KernelExperts {
     const kind = products.kindOf(format, rows);
     const scratch = this.#scratch;
     products.quantize(kind, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
-    products.gateUp(
-      kind,
-      at + gate,
-      at + up,
-      hiddenSize,
-      blockSize,
-      expertSize,
-      scratch.quantizedInput,
-      rows,
-      scratch.inner,
-    );
+    for (const [matrix, target] of [
+      [gate, scratch.gates],
+      [up, scratch.inner],
+    ] as const) {
+      products.linear(
+        kind,
+        at + matrix,
+        hiddenSize,
+        blockSize,
+        0,
+        unitsOf(kind, expertSize),
+        scratch.quantizedInput,
+        rows,
+        target,
+        expertSize,
+      );
+    }
+    this.#kernels.gate(scratch.gates, scratch.inner, rows * expertSize);
     products.quantize(kind, scratch.inner, rows, expertSize, blockSize, scratch.quantizedInner);
     products.linear(
       kind,

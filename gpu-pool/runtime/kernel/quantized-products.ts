@@ -1,13 +1,14 @@
 import type { Kernels } from '../../kernels/kernels.ts';
 import { PANEL_ROWS, panelBytes } from '../../kernels/panels.ts';
 import { TILE_ROWS } from '../../kernels/tile8.ts';
+import { widensVectors } from '../../kernels/wide-vectors.ts';
 import { ByteProduct } from '../byte-product.ts';
 import type { BlockFormat } from '../quantize.ts';
-import { ProductKind, unitsOf } from './product-kind.ts';
+import { ProductKind } from './product-kind.ts';
 import { MOST_COLUMNS, type ProductScratch, SPREAD_BYTES, SPREAD_COLUMNS_STEP } from './product-scratch.ts';
 
-/** Rows from which on products by ONNX Runtime are faster. */
-const FEWEST_WHOLE_ROWS = { int4: 20, bytes: 3 };
+/** Rows from which on products by ONNX Runtime are faster: than ours with vectors of 256 bits, or with those of 128. */
+const FEWEST_WHOLE_ROWS = widensVectors() ? { int4: 48, bytes: 7 } : { int4: 20, bytes: 3 };
 
 /**
  * Products of quantised matrices and quantised rows on one thread: a few rows by our kernels, many by ONNX Runtime. Both sum
@@ -35,7 +36,7 @@ export class QuantizedProducts {
   }
 
   /**
-   * Rounds rows as `linear` and `gateUp` want them for products of the same kind. Fills at most `quantizedBytes(…)`.
+   * Rounds rows as `linear` wants them for products of the same kind. Fills at most `quantizedBytes(…)`.
    *
    * @param inputSize K, a multiple of 4
    */
@@ -75,9 +76,9 @@ export class QuantizedProducts {
     outputs: number,
   ): void {
     if (kind >= ProductKind.bytes) {
-      this.#panels(kind, weights, inputSize, begin, end, activations, rows, output, outputs, 0);
+      this.#panels(kind, weights, inputSize, begin, end, activations, rows, output, outputs);
     } else if (kind === ProductKind.wholeInt4) {
-      this.#spread(weights, inputSize, blockSize, begin, end, activations, rows, output, outputs, 0);
+      this.#spread(weights, inputSize, blockSize, begin, end, activations, rows, output, outputs);
     } else {
       this.#kernels.linear(
         kind === ProductKind.int4 ? 4 : 8,
@@ -86,43 +87,6 @@ export class QuantizedProducts {
         blockSize,
         begin,
         end,
-        activations,
-        rows,
-        output,
-        outputs,
-      );
-    }
-  }
-
-  /** `output = silu(gate · x) ⊙ (up · x)`; parameters as those of `linear`, for all outputs of both matrices. */
-  gateUp(
-    kind: number,
-    gate: number,
-    up: number,
-    inputSize: number,
-    blockSize: number,
-    outputs: number,
-    activations: number,
-    rows: number,
-    output: number,
-  ): void {
-    const units = unitsOf(kind, outputs);
-    if (kind >= ProductKind.bytes) {
-      this.#panels(kind, up, inputSize, 0, units, activations, rows, output, outputs, 0);
-      this.#panels(kind, gate, inputSize, 0, units, activations, rows, output, outputs, 1);
-    } else if (kind === ProductKind.wholeInt4) {
-      this.#spread(up, inputSize, blockSize, 0, units, activations, rows, output, outputs, 0);
-      this.#spread(gate, inputSize, blockSize, 0, units, activations, rows, output, outputs, 1);
-    } else {
-      const bits = kind === ProductKind.int4 ? 4 : 8;
-      this.#kernels.gateUp(
-        bits,
-        gate,
-        up,
-        inputSize,
-        blockSize,
-        0,
-        units,
         activations,
         rows,
         output,
@@ -153,7 +117,6 @@ export class QuantizedProducts {
     rows: number,
     output: number,
     outputs: number,
-    gated: 0 | 1,
   ): void {
     const kernels = this.#kernels;
     const { sums } = this.#scratch!;
@@ -169,7 +132,7 @@ export class QuantizedProducts {
       if (kind === ProductKind.bytes) kernels.sumPanel(activations, rows, at, inputSize, width, sums);
       else this.#multiply(activations, rows, at, inputSize, width);
       const rowScales = at + inputSize * width;
-      kernels.scalePanel(sums, width, rowScales, xScales, rows, columns, output + 4 * first, outputs, gated);
+      kernels.scalePanel(sums, width, rowScales, xScales, rows, columns, output + 4 * first, outputs);
     }
   }
 
@@ -183,7 +146,6 @@ export class QuantizedProducts {
     rows: number,
     output: number,
     outputs: number,
-    gated: 0 | 1,
   ): void {
     const kernels = this.#kernels;
     const scratch = this.#scratch!;
@@ -207,7 +169,6 @@ export class QuantizedProducts {
         rows,
         output,
         outputs,
-        gated,
       );
     }
   }

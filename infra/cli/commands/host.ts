@@ -67,6 +67,7 @@ async function host(flags: HostFlags) {
   probe?.watch(() => running.record());
   console.log(`ready: host ${running.id} in role ${role}, process ${process.pid}`);
   return {
+    givenUp: running.givenUp,
     async close() {
       probe?.drain();
       await running.drain();

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../gpu-pool/host/membership.ts';
 import { missingHosts } from '../../../gpu-pool/host/placement-formation.ts';
@@ -10,11 +10,11 @@ import { weightFormats } from '../../../gpu-pool/runtime/weights.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { withInstances } from '../../../shared/replacement/numbering.ts';
 import { seatOffers } from '../../../shared/replacement/restoration.ts';
-import type { Placement } from '../../../shared/scheduler/layout.ts';
+import { type Placement, SPARE_SLOTS, type SpareSlots } from '../../../shared/scheduler/layout.ts';
 import { byteCount } from '../options/byte-count.ts';
 import { DEFAULT_MODEL, resolveModel } from '../options/model-option.ts';
 import { type RedisFlags, redisOption } from '../options/redis-option.ts';
-import { notEmpty, wholeNumber } from '../options/values.ts';
+import { notEmpty, oneOf, wholeNumber } from '../options/values.ts';
 import { DEFAULT_WEIGHT_FORM } from '../options/weight-form.ts';
 import { expertBytes } from '../placement/expert-bytes.ts';
 import { formatPlan, formatView } from '../placement/format-placement.ts';
@@ -36,6 +36,7 @@ interface PlacementFlags extends RedisFlags {
 interface PlanFlags extends PlacementFlags {
   readonly capacity?: number;
   readonly maxMoveBytes?: number;
+  readonly spareSlots?: SpareSlots;
   readonly seed: number;
 }
 
@@ -83,6 +84,12 @@ function addPlanOptions(command: Command): Command {
       '--max-move-bytes <bytes>',
       'bound on the weights that instances load; only the best moves are made (default: a placement made afresh)',
       byteCount('--max-move-bytes'),
+    )
+    .addOption(
+      new Option(
+        '--spare-slots <use>',
+        `what replica slots beyond one per expert are for: ${SPARE_SLOTS.join(', ')} (default: as now)`,
+      ).argParser(oneOf('--spare-slots', SPARE_SLOTS)),
     )
     .option('--seed <n>', 'of the search', wholeNumber('--seed', 0, LARGEST_SEED), DEFAULT_SEED);
 }
@@ -145,6 +152,7 @@ async function makePlan(redis: Redis, flags: PlanFlags): Promise<PlacementPlan> 
     expertBytes: expertBytes(config, formats),
     capacity: flags.capacity,
     maxMoveBytes: flags.maxMoveBytes,
+    spareSlots: flags.spareSlots,
     seed: flags.seed,
   });
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
@@ -9,6 +10,8 @@ import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { modelsKey } from '../../../shared/protocol/keys.ts';
 import type { HostRecord, ModelCard } from '../../../shared/protocol/member.ts';
+import type { PerformanceProfile } from '../../../shared/protocol/scaling.ts';
+import type { LoadMeasurement } from '../../../shared/scaling/fit-model.ts';
 import { formatProfile } from '../../profile/format-profile.ts';
 import { measureProfile } from '../../profile/run-profile.ts';
 import { DEFAULT_MODEL } from '../options/model-option.ts';
@@ -23,6 +26,7 @@ const MOST_PROCESSORS = 4_096;
 interface ProfileFlags extends RedisFlags {
   readonly model: string;
   readonly out?: string;
+  readonly with?: readonly string[];
   readonly maxExperts: number;
   /** 0: each instance has its own. */
   readonly processors?: number;
@@ -41,6 +45,10 @@ export function profileCommand(): Command {
       DEFAULT_MODEL,
     )
     .option('--out <file>', 'writes the profile there, too (default: <name>.performance.json)')
+    .option(
+      '--with <files...>',
+      'profiles of the same model in other sizes: the costs are to fit their measurements as well',
+    )
     .option(
       '--max-experts <n>',
       'largest number of expert instances that a_max is estimated for',
@@ -69,6 +77,7 @@ async function profile(redis: Redis, flags: ProfileFlags): Promise<void> {
       `${model} is not served with this Redis, or as a monolith: start its pools. \`janus status\` shows what there is.`,
     );
   }
+  const earlier = (flags.with ?? []).flatMap(readLoads);
   const dispatcher = createDispatcher(redis);
   try {
     const measured = await measureProfile({
@@ -78,6 +87,7 @@ async function profile(redis: Redis, flags: ProfileFlags): Promise<void> {
       placement,
       processors: sharedProcessors(flags.processors, hosts),
       mostExperts: Math.max(maxExperts, placement.instances.length),
+      earlier,
       log: console.error,
     });
     const file = flags.out ?? `${model.replaceAll(/[/:]/g, '-')}.performance.json`;
@@ -89,6 +99,18 @@ async function profile(redis: Redis, flags: ProfileFlags): Promise<void> {
   } finally {
     await dispatcher.close();
   }
+}
+
+/** What an earlier profile was fitted to. @throws JanusError naming the file where it is none */
+function readLoads(file: string): readonly LoadMeasurement[] {
+  let profile: Partial<PerformanceProfile>;
+  try {
+    profile = JSON.parse(readFileSync(file, 'utf8')) as Partial<PerformanceProfile>;
+  } catch (error) {
+    throw new JanusError(`--with ${file} cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+  if (Array.isArray(profile.loads)) return profile.loads;
+  throw new JanusError(`--with ${file} holds no loads: give a file that \`janus profile\` has written.`);
 }
 
 function sharedProcessors(given: number | undefined, hosts: readonly HostRecord[]): number | null {

@@ -7,7 +7,21 @@ import { usePrograms } from '../../../test/support/program.ts';
 import { useRedis } from '../../../test/support/redis.ts';
 
 const MODEL = 'dictionary-moe';
-const SET = ['set', '--tpot-ms', '25', '--max-attention', '3', '--max-experts', '4', '--floor', '1A2E'];
+const SET = [
+  'set',
+  '--tpot-ms',
+  '25',
+  '--ttft-ms',
+  '900',
+  '--max-attention',
+  '3',
+  '--max-experts',
+  '4',
+  '--floor',
+  '1A2E',
+  '--idle-s',
+  '90',
+];
 const server = useRedis();
 const janus = usePrograms('infra/cli/janus.ts');
 let redis: Redis;
@@ -24,7 +38,7 @@ describe('janus scaler', () => {
     const set = await start(...SET).ended;
     expect(set).toMatchObject({ status: 0, stderr: '' });
     expect(set.stdout).toContain(
-      `${MODEL}: TPOT of at most 25 ms on 1A1E to 3A4E, 32 sequences per attention instance; 1A2E when idle`,
+      `${MODEL}: TPOT of at most 25 ms and TTFT of at most 900 ms on 1A1E to 3A4E, 32 sequences per attention instance; 1A2E when idle for 90 s`,
     );
     expect(set.stdout).toContain('`janus profile` measures one');
     await storeProfile(redis, MODEL, PROFILE);

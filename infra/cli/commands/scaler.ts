@@ -26,6 +26,8 @@ interface ModelFlags extends RedisFlags {
 interface RunFlags extends RedisFlags {
   readonly model?: string;
   readonly intervalMs: number;
+  /** False with `--no-re-placement`. */
+  readonly rePlacement: boolean;
 }
 
 interface ExplainFlags extends ModelFlags {
@@ -71,7 +73,9 @@ const addModelOptions = (command: Command): Command =>
 
 const addRunOptions = (command: Command): Command =>
   command
-    .description('Decide at an interval, for all models with a target; several at once do what one does')
+    .description(
+      'Decide at an interval on the sizes of models with a target, and on the placements of all; several at once do what one does',
+    )
     .option('--model <name>', 'only this one', notEmpty('--model', DEFAULT_MODEL))
     .option(
       '--interval-ms <ms>',
@@ -79,10 +83,11 @@ const addRunOptions = (command: Command): Command =>
       wholeNumber('--interval-ms', LEAST_INTERVAL_MS, MOST_INTERVAL_MS),
       SCALER_INTERVAL_MS,
     )
+    .option('--no-re-placement', 'leave placements as they are, however the activation distribution drifts')
     .addOption(redisOption());
 
 async function run(flags: RunFlags) {
-  const { model, intervalMs } = flags;
+  const { model, intervalMs, rePlacement } = flags;
   const redis = new Redis(await givenRedis(flags));
   const report = (error: unknown): void =>
     console.error(`A round failed, the next one follows: ${error instanceof Error ? error.message : error}`);
@@ -95,6 +100,12 @@ async function run(flags: RunFlags) {
     ...(model !== undefined && { model }),
     onDecision: (name, { action, wanted, reason }) => {
       if (action !== 'stay') console.log(`${name}: ${sizesName(wanted)} wanted. ${reason}`);
+    },
+    followsTraffic: rePlacement,
+    onTraffic: (name, outcome) => {
+      if (outcome.kind !== 'wanted') return;
+      const { version, moves, reason } = outcome;
+      console.log(`${name}: placement version ${version} wanted, ${moves} replicas to load: ${reason}`);
     },
     report,
   });

@@ -3,14 +3,16 @@ import { Command } from 'commander';
 import { Redis } from 'ioredis';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
-import { followWanted } from '../../actuators/follow-wanted.ts';
+import { FOLLOW_INTERVAL_MS, followWanted } from '../../actuators/follow-wanted.ts';
 import { LocalActuator } from '../../actuators/local/local-actuator.ts';
 import { DEFAULT_MODEL, resolveModel } from '../options/model-option.ts';
 import { givenRedis, type RedisFlags, redisOption } from '../options/redis-option.ts';
-import { notEmpty } from '../options/values.ts';
+import { notEmpty, wholeNumber } from '../options/values.ts';
 import { poolSizes, sizesName } from '../scaler/pool-sizes.ts';
 import { runUntilStopped } from '../until-stopped.ts';
 
+const LEAST_INTERVAL_MS = 100;
+const MOST_INTERVAL_MS = 600_000;
 const JANUS = fileURLToPath(new URL('../janus.ts', import.meta.url));
 /** What the supervisor itself says of a host. */
 const OWN_FLAGS = [
@@ -28,6 +30,7 @@ interface SuperviseFlags extends RedisFlags {
   readonly name?: string;
   readonly first: PoolSizes;
   readonly most: PoolSizes;
+  readonly intervalMs: number;
 }
 
 export function superviseCommand(): Command {
@@ -52,6 +55,12 @@ export function superviseCommand(): Command {
       'what runs here at most, whatever the scaler wants',
       poolSizes('--most'),
     )
+    .option(
+      '--interval-ms <ms>',
+      'time between two looks at what is wanted',
+      wholeNumber('--interval-ms', LEAST_INTERVAL_MS, MOST_INTERVAL_MS),
+      FOLLOW_INTERVAL_MS,
+    )
     .argument('[flags...]', 'flags of `janus host` for every host, after --')
     .addOption(redisOption())
     .action((hostFlags: readonly string[], flags: SuperviseFlags) =>
@@ -67,7 +76,7 @@ async function supervise(hostFlags: readonly string[], flags: SuperviseFlags) {
   const common = ['--model', model.folder, '--name', model.name, ...hostFlags];
   const actuator = new LocalActuator({
     model: model.name,
-    least: { attention: 0, experts: 1 },
+    least: { attention: 0, experts: 0 },
     most,
     command: (role, { experts }) => ({
       program: process.execPath,
@@ -86,6 +95,7 @@ async function supervise(hostFlags: readonly string[], flags: SuperviseFlags) {
     redis,
     model: model.name,
     actuator,
+    intervalMs: flags.intervalMs,
     onOutcome: (outcome, { version }) => {
       const what = 'sizes' in outcome ? sizesName(outcome.sizes) : outcome.reason;
       console.log(`wanted sizes, version ${version}: ${outcome.kind}, ${what}`);

@@ -10,6 +10,7 @@ import {
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { GatePlacement, WeightForm } from '../../../shared/model/config.ts';
 import type { HostRole } from '../../../shared/protocol/member.ts';
+import { SPARE_SLOTS, type SpareSlots } from '../../../shared/scheduler/layout.ts';
 import { SCHEDULER_NAMES, type SchedulerName } from '../../../shared/scheduler/scheduling.ts';
 import type { InstanceCount } from '../../../shared/sizing/choose-instances.ts';
 import { DEFAULT_MODEL, resolveModel } from './model-option.ts';
@@ -41,6 +42,7 @@ export interface PoolFlags {
   readonly prefixCacheMib: number;
   readonly kernels: KernelChoice;
   readonly scheduler: SchedulerName;
+  readonly spareSlots: SpareSlots;
   readonly gate: GatePlacement;
   /** Only `up` offers it. */
   readonly monolith?: true;
@@ -95,6 +97,14 @@ export function addPoolOptions(command: Command): Command {
         .argParser(oneOf('--scheduler', SCHEDULER_NAMES))
         .default('aebs'),
     )
+    .addOption(
+      new Option(
+        '--spare-slots <use>',
+        `what replica slots beyond one per expert are for: ${SPARE_SLOTS.join(', ')} (a second host for as many experts as can be)`,
+      )
+        .argParser(oneOf('--spare-slots', SPARE_SLOTS))
+        .default('load'),
+    )
     .option(
       '--kv-slots <n>',
       'sequences that one attention instance runs at once',
@@ -147,6 +157,7 @@ export function toPoolSettings(flags: PoolFlags, role: HostRole): PoolSettings {
     capacity: slots ?? null,
     monolith,
     scheduler: flags.scheduler,
+    spareSlots: flags.spareSlots,
     gate: flags.gate,
     exchange: DEFAULT_EXCHANGE,
     kernels: flags.kernels,

@@ -39,13 +39,12 @@ export function formatPlan(plan: PlacementPlan): string {
     decimals(after),
     `${((after / before - 1) * 100).toFixed(1)}%`,
   ]);
+  const { before: survived, after: survive, of } = plan.covered;
   return [
-    `${model}: version ${from} → ${placement.version}, ${placement.capacity} replica slots per instance and layer`,
+    `${model}: planned to follow version ${from}, ${placement.capacity} replica slots per instance and layer`,
     `${moves.length} replicas to load on ${receivers} instances, ${formatBytes(movedBytes)}`,
     'expected a_max',
-    ...formatTable(
-      [['tokens', `version ${from}`, `version ${placement.version}`, 'change'], ...rows],
-      [0, 1, 2, 3],
-    ),
+    ...formatTable([['tokens', `version ${from}`, 'planned', 'change'], ...rows], [0, 1, 2, 3]),
+    `experts that survive the death of any one host: ${survive} of ${of}, ${survived} before`,
   ].join('\n');
 }

@@ -50,6 +50,22 @@ describe('planPlacement', () => {
     expect(() => plan({ capacity: 7 })).toThrow(/cannot hold 32 experts/);
   });
 
+  it('covers as many experts as the slots let when asked, and goes on to', () => {
+    const covering = plan({ spareSlots: 'coverage' });
+    checkPlacement(covering.placement);
+    // 40 slots for 32 experts.
+    expect(covering.covered).toMatchObject({ after: 6 * 8, of: 6 * 32 });
+    expect(plan({}).covered.after).toBeLessThan(6 * 8);
+    expect(formatPlan(covering)).toContain('survive the death of any one host: 48 of 192, ');
+    for (const maxMoveBytes of [undefined, 20_000]) {
+      const next = planPlacement(covering.placement, skewedTrace(), { ...OPTIONS, seed: 2, maxMoveBytes });
+      expect(next.covered.after).toBe(48);
+    }
+    expect(() => plan({ spareSlots: 'coverage', maxMoveBytes: 20_000 })).toThrow(
+      /--spare-slots is coverage, .* for load/,
+    );
+  });
+
   it('refuses a trace of another model', () => {
     const other = new ActivationTrace({ layers: 6, experts: 8, expertsPerToken: 2 }, 4);
     expect(() => planPlacement(inForce, other, OPTIONS)).toThrow(/6 layers with 8 experts/);
@@ -59,9 +75,11 @@ describe('planPlacement', () => {
 describe('formatPlan', () => {
   it('says what moves and what comes of it', () => {
     const lines = formatPlan(plan({ maxMoveBytes: 7_500 })).split('\n');
-    expect(lines[0]).toBe('dictionary-moe: version 3 → 4, 10 replica slots per instance and layer');
+    expect(lines[0]).toBe(
+      'dictionary-moe: planned to follow version 3, 10 replica slots per instance and layer',
+    );
     expect(lines[1]).toMatch(/^\d replicas to load on \d instances, \d+\.\d KiB$/);
-    expect(lines[3]).toBe('tokens  version 3  version 4  change');
+    expect(lines[3]).toBe('tokens  version 3  planned  change');
     expect(lines[4]).toMatch(/^ {5}1 +\d\.\d\d +\d\.\d\d +-?\d+\.\d%$/);
   });
 });

@@ -1,10 +1,11 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { rePlace } from '../../../shared/placement/incremental.ts';
 import { alignLayout, type ReplicaMove, replicaMoves } from '../../../shared/placement/placement-moves.ts';
+import { coveredDomains, coveredExperts, failureDomains } from '../../../shared/placement/spare-slots.ts';
 import type { ActivationTrace } from '../../../shared/placement/trace.ts';
 import { placeByTrace } from '../../../shared/placement/traced-placement.ts';
 import { atInstances, onlyInstances } from '../../../shared/replacement/numbering.ts';
-import type { Placement } from '../../../shared/scheduler/layout.ts';
+import type { Placement, SpareSlots } from '../../../shared/scheduler/layout.ts';
 import { BATCH_SIZES, meanAMax } from './placement-view.ts';
 
 export interface PlanOptions {
@@ -14,6 +15,8 @@ export interface PlanOptions {
   readonly capacity: number | undefined;
   /** Bound on what the instances load; undefined makes the placement afresh. */
   readonly maxMoveBytes: number | undefined;
+  /** Undefined keeps to that in force. */
+  readonly spareSlots?: SpareSlots | undefined;
   readonly seed: number;
   /** Numbers of the instances that live; the others get nothing. Default: all. */
   readonly living?: readonly number[];
@@ -30,6 +33,8 @@ export interface PlacementPlan {
   readonly movedBytes: number;
   /** Expected a_max, by batch size. */
   readonly aMax: readonly { readonly tokens: number; readonly before: number; readonly after: number }[];
+  /** Experts, of all layers together, that survive the death of any one host. */
+  readonly covered: { readonly before: number; readonly after: number; readonly of: number };
 }
 
 /**
@@ -69,11 +74,18 @@ export function planPlacement(
       before: meanAMax(inForce.layers, trace, tokens),
       after: meanAMax(placement.layers, trace, tokens),
     })),
+    covered: { before: coveredIn(inForce), after: coveredIn(placement), of: layers * experts },
   };
+}
+
+function coveredIn({ layers, experts, instances }: Placement): number {
+  const domains = failureDomains(instances);
+  return layers.reduce((sum, layout) => sum + coveredExperts(layout, experts, domains), 0);
 }
 
 function placeAfresh(inForce: Placement, trace: ActivationTrace, options: PlanOptions): Placement {
   const { version, model, instances, capacity } = inForce;
+  const spareSlots = options.spareSlots ?? inForce.spareSlots;
   const placement = placeByTrace({
     version: version + 1,
     model,
@@ -81,8 +93,12 @@ function placeAfresh(inForce: Placement, trace: ActivationTrace, options: PlanOp
     trace,
     capacity: options.capacity ?? capacity,
     seed: options.seed,
+    ...(spareSlots && { spareSlots }),
   });
-  const layers = placement.layers.map((layout, layer) => alignLayout(layout, inForce.layers[layer]!));
+  const domains = coveredDomains(placement);
+  const layers = placement.layers.map((layout, layer) =>
+    alignLayout(layout, inForce.layers[layer]!, domains),
+  );
   // What else the placement in force says, such as how its steps are scheduled, goes on to hold.
   return { ...inForce, ...placement, layers };
 }
@@ -94,6 +110,13 @@ function placeWithin(
   options: PlanOptions,
 ): Placement {
   const { expertBytes, seed, capacity = inForce.capacity } = options;
+  const { spareSlots: present = 'load' } = inForce;
+  if ((options.spareSlots ?? present) !== present) {
+    throw new JanusError(
+      `--spare-slots is ${options.spareSlots}, those of the placement in force are for ${present}: leave out ` +
+        '--max-move-bytes, so that the placement is made afresh.',
+    );
+  }
   if (capacity < inForce.capacity) {
     throw new JanusError(
       `--capacity is ${capacity}, fewer than the ${inForce.capacity} slots in force: leave out --max-move-bytes, so that ` +

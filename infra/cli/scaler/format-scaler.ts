@@ -3,6 +3,7 @@ import type { PerformanceProfile, ScalerDecision, ScalingTarget } from '../../..
 import { correctionOf, driftOf } from '../../../shared/scaling/refine.ts';
 import { sizesName } from './pool-sizes.ts';
 
+const MS_PER_S = 1_000;
 const MS_PER_MINUTE = 60_000;
 const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
 const timeOf = (ms: number): string => new Date(ms).toISOString();
@@ -37,13 +38,15 @@ export function formatDecisions(decisions: readonly ScalerDecision[]): string {
 const formatFit = (correction: number, drift: number): string =>
   `the profile's times are multiplied by ${correction.toFixed(2)}; without that they are off by ${percent(drift)}`;
 
-function formatTarget({ tpotMs, bounds, limits }: ScalingTarget): string {
+function formatTarget({ tpotMs, ttftMs, bounds, limits }: ScalingTarget): string {
   const { leastAttention, mostAttention, leastExperts, mostExperts, sequencesPerAttention } = bounds;
   const least = sizesName({ attention: leastAttention, experts: leastExperts });
   const most = sizesName({ attention: mostAttention, experts: mostExperts });
+  const firstToken = ttftMs === undefined ? '' : ` and TTFT of at most ${ttftMs} ms`;
   return (
-    `TPOT of at most ${tpotMs} ms on ${least} to ${most}, ${sequencesPerAttention} sequences per attention instance; ` +
-    `${sizesName(limits.floor)} when idle`
+    `TPOT of at most ${tpotMs} ms${firstToken} on ${least} to ${most}, ` +
+    `${sequencesPerAttention} sequences per attention instance; ` +
+    `${sizesName(limits.floor)} when idle for ${limits.idleMs / MS_PER_S} s`
   );
 }
 

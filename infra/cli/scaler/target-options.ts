@@ -10,15 +10,20 @@ import { wholeNumber } from '../options/values.ts';
 import { poolSizes, sizesName } from './pool-sizes.ts';
 
 const MOST_TPOT_MS = 600_000;
+const MOST_TTFT_MS = 600_000;
 const MOST_SEQUENCES = 4_096;
+const MS_PER_S = 1_000;
+const MOST_IDLE_S = 30 * 24 * 3_600;
 
 export interface TargetFlags {
   readonly tpotMs: number;
+  readonly ttftMs?: number;
   readonly minAttention: number;
   readonly maxAttention: number;
   readonly minExperts: number;
   readonly maxExperts: number;
   readonly floor: PoolSizes;
+  readonly idleS: number;
   readonly kvSlots: number;
 }
 
@@ -32,6 +37,11 @@ export function addTargetOptions(command: Command): Command {
       wholeNumber('--tpot-ms', 1, MOST_TPOT_MS),
     )
     .option(
+      '--ttft-ms <ms>',
+      'largest time to first token that is wanted, so that hardly any waits longer for a slot (default: none)',
+      wholeNumber('--ttft-ms', 1, MOST_TTFT_MS),
+    )
+    .option(
       '--min-attention <n>',
       'attention instances while there is demand',
       instances('--min-attention'),
@@ -43,14 +53,20 @@ export function addTargetOptions(command: Command): Command {
     .addOption(
       new Option(
         '--floor <sizes>',
-        'what an idle model keeps; 0A1E keeps no attention instance, and never fewer experts stay than hold the model',
+        'what an idle model keeps; 0A1E keeps no attention instance and as many expert instances as hold the model, 0A0E nothing',
       )
         .argParser(poolSizes('--floor'))
         .default(SCALING_LIMITS.floor, sizesName(SCALING_LIMITS.floor)),
     )
     .option(
+      '--idle-s <seconds>',
+      'so long after the last token that it was asked for a model is idle',
+      wholeNumber('--idle-s', 1, MOST_IDLE_S),
+      SCALING_LIMITS.idleMs / MS_PER_S,
+    )
+    .option(
       '--kv-slots <n>',
-      'sequences that one attention instance runs at once, as its host was told',
+      'sequences that one attention instance runs at once; those that serve tell it themselves',
       wholeNumber('--kv-slots', 1, MOST_SEQUENCES),
       DEFAULT_LIMITS.slots,
     );
@@ -58,7 +74,7 @@ export function addTargetOptions(command: Command): Command {
 
 /** @throws JanusError when a bound lies beyond another */
 export function toTarget(flags: TargetFlags): ScalingTarget {
-  const { tpotMs, minAttention, maxAttention, minExperts, maxExperts, floor, kvSlots } = flags;
+  const { tpotMs, ttftMs, minAttention, maxAttention, minExperts, maxExperts, floor, kvSlots, idleS } = flags;
   if (minAttention > maxAttention || minExperts > maxExperts) {
     const pool = minAttention > maxAttention ? 'attention' : 'experts';
     throw new JanusError(`--min-${pool} is larger than --max-${pool}: lower the one or raise the other.`);
@@ -71,6 +87,7 @@ export function toTarget(flags: TargetFlags): ScalingTarget {
   }
   return {
     tpotMs,
+    ...(ttftMs !== undefined && { ttftMs }),
     bounds: {
       leastAttention: minAttention,
       mostAttention: maxAttention,
@@ -78,7 +95,7 @@ export function toTarget(flags: TargetFlags): ScalingTarget {
       mostExperts: maxExperts,
       sequencesPerAttention: kvSlots,
     },
-    limits: { ...SCALING_LIMITS, floor },
+    limits: { ...SCALING_LIMITS, floor, idleMs: idleS * MS_PER_S },
     window: DEMAND_WINDOW_LIMITS,
   };
 }

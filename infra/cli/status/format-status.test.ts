@@ -126,6 +126,18 @@ describe('formatStatus', () => {
     );
   });
 
+  it('says why a model that is scaled has no hosts', () => {
+    const wanted = { version: 4, attention: 0, experts: 0, atMs: NOW_MS, reason: 'No demand since 60 s' };
+    const last = (scaling: NonNullable<ModelStatus['scaling']>) =>
+      formatStatus({ models: [{ ...starting, scaling }] }, NOW_MS)
+        .split('\n')
+        .at(-1);
+    expect(last({ wanted })).toBe('asleep until somebody asks for it: No demand since 60 s');
+    const awake = { ...wanted, attention: 1, experts: 2, reason: '3 tokens/s' };
+    expect(last({ wanted: awake })).toMatch(/^no host is alive; its scaler wants 1A2E, .*: 3 tokens\/s$/);
+    expect(last({ wanted: null })).toContain('`janus scaler run`');
+  });
+
   it('says what is not there yet', () => {
     expect(formatStatus({ models: [starting] }, NOW_MS)).toBe(
       'words: not announced yet; 0 sequences queued, 0 under way\nno placement\nno host is alive',

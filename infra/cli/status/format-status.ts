@@ -6,6 +6,7 @@ import type {
 } from '../../../shared/protocol/member.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 import { formatBytes } from '../options/byte-count.ts';
+import { sizesName } from '../scaler/pool-sizes.ts';
 import { formatTable } from '../table.ts';
 import type { ModelStatus, SystemStatus } from './read-status.ts';
 
@@ -18,13 +19,13 @@ export function formatStatus(status: SystemStatus, nowMs: number): string {
   return status.models.map((model) => formatModel(model, nowMs)).join('\n\n');
 }
 
-function formatModel({ model, card, hosts, placement, queue }: ModelStatus, nowMs: number): string {
+function formatModel({ model, card, hosts, placement, queue, scaling }: ModelStatus, nowMs: number): string {
   const context = card === null ? 'not announced yet' : `context length ${card.contextLength}`;
   const lines = [
     `${model}: ${context}; ${queue.waiting} sequences queued, ${queue.active} under way`,
     placement === null ? 'no placement' : formatPlacement(placement),
   ];
-  if (hosts.length === 0) return [...lines, 'no host is alive'].join('\n');
+  if (hosts.length === 0) return [...lines, formatAbsence(scaling)].join('\n');
   const rows = hosts.flatMap((host) => instanceRows(host, nowMs));
   const exchanges = hosts.flatMap((host) =>
     host.exchange?.layerSteps ? [formatExchange(host.host, host.exchange)] : [],
@@ -32,6 +33,18 @@ function formatModel({ model, card, hosts, placement, queue }: ModelStatus, nowM
   const prefixCaches = hosts.flatMap((host) => host.attention.flatMap(prefixCacheLine));
   const sizings = hosts.flatMap(({ host, sizing }) => (sizing ? [`${host}: ${sizing.reason}`] : []));
   return [...lines, ...sizings, ...exchanges, ...prefixCaches, ...formatTable([HEADER, ...rows])].join('\n');
+}
+
+/** Why a model has no hosts, as far as its scaler tells. */
+function formatAbsence(scaling: ModelStatus['scaling']): string {
+  if (scaling === undefined) return 'no host is alive';
+  const { wanted } = scaling;
+  if (wanted === null) return 'no host is alive, and no size is wanted yet: `janus scaler run` decides on it';
+  if (wanted.attention + wanted.experts === 0) return `asleep until somebody asks for it: ${wanted.reason}`;
+  return (
+    `no host is alive; its scaler wants ${sizesName(wanted)}, which \`janus supervise\` or \`janus actuate\` starts: ` +
+    wanted.reason
+  );
 }
 
 function formatPlacement({ version, experts, layers, instances, capacity }: Placement): string {

@@ -2,8 +2,16 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../gpu-pool/host/membership.ts';
 import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
-import { membersKey, modelsKey, QUEUE_PREFIX, requestQueueName } from '../../../shared/protocol/keys.ts';
+import {
+  membersKey,
+  modelsKey,
+  QUEUE_PREFIX,
+  requestQueueName,
+  scalingTargetKey,
+  wantedSizesKey,
+} from '../../../shared/protocol/keys.ts';
 import type { HostRecord, ModelCard } from '../../../shared/protocol/member.ts';
+import type { WantedSizes } from '../../../shared/protocol/scaling.ts';
 import type { Placement } from '../../../shared/scheduler/layout.ts';
 
 /** Keys that Redis looks at in one step of a scan. */
@@ -16,6 +24,8 @@ export interface ModelStatus {
   readonly hosts: readonly HostRecord[];
   /** The placement in force. */
   readonly placement: Placement | null;
+  /** What its scaler wants, null until it has run; absent where no scaler looks after it. */
+  readonly scaling?: { readonly wanted: WantedSizes | null };
   /** Sequences in the model's queue. */
   readonly queue: { readonly waiting: number; readonly active: number };
 }
@@ -50,9 +60,10 @@ async function readModel(redis: Redis, model: string, card: string | undefined):
     connection: redis,
     skipMetasUpdate: true,
   });
-  const [hosts, placement, counts] = await Promise.all([
+  const [hosts, placement, [target, wanted], counts] = await Promise.all([
     readMembers(redis, model),
     readPlacement(redis, model),
+    redis.mget(scalingTargetKey(model), wantedSizesKey(model)),
     queue.getJobCounts('wait', 'prioritized', 'delayed', 'active'),
   ]);
   const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = counts;
@@ -61,6 +72,7 @@ async function readModel(redis: Redis, model: string, card: string | undefined):
     card: card === undefined ? null : (JSON.parse(card) as ModelCard),
     hosts,
     placement,
+    ...(target != null && { scaling: { wanted: wanted == null ? null : JSON.parse(wanted) } }),
     queue: { waiting: wait + prioritized + delayed, active },
   };
 }

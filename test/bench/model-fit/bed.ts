@@ -10,7 +10,7 @@ import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_MODEL } from '../../support/test-host.ts';
 import { JanusProcess } from '../peer/janus/janus-process.ts';
-import { CAPACITY, ReplayPool, SEQUENCES_PER_ATTENTION } from '../replay/pool.ts';
+import { CAPACITY, HostProcesses, SEQUENCES_PER_ATTENTION } from './host-processes.ts';
 import type { Kind } from './layouts.ts';
 
 /** Largest n_e that a case may have. */
@@ -44,7 +44,7 @@ export async function startBed(
 type Connected = Pick<ProfileOptions, 'redis' | 'dispatcher'>;
 
 async function startApart(sizes: PoolSizes, parts: AsyncDisposableStack): Promise<Connected> {
-  return parts.use(await ReplayPool.start(sizes, sizes));
+  return parts.use(await HostProcesses.start(sizes));
 }
 
 /** Every expert instance has slots for all experts, as those in processes of their own. */

@@ -2,13 +2,20 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
 import { drawCases, KINDS } from './layouts.ts';
 
-it('draws as many cases of each kind, the same each time, all of which the shipped model holds', () => {
-  const cases = drawCases(10, seededRandom(1));
-  expect(drawCases(10, seededRandom(1))).toEqual(cases);
+it('draws as many cases of each kind, the same each time, all of which the instances hold', () => {
+  const cases = drawCases(10, 16, seededRandom(1));
+  expect(drawCases(10, 16, seededRandom(1))).toEqual(cases);
   for (const kind of KINDS) expect(cases.filter((each) => each.kind === kind)).toHaveLength(10);
   for (const { attention, sequences, promptTokens, answerTokens } of cases) {
-    expect(sequences).toBeLessThanOrEqual(16 * attention);
-    expect(promptTokens + answerTokens).toBeLessThanOrEqual(512);
+    expect(sequences).toBeGreaterThanOrEqual(attention);
+    expect(sequences).toBeLessThanOrEqual(Math.min(32, 16 * attention));
+    const context = promptTokens + answerTokens / 2;
+    expect(context).toBeGreaterThanOrEqual(16);
+    expect(context).toBeLessThanOrEqual(256);
   }
-  expect(new Set(cases.map(({ attention, experts }) => `${attention}A${experts}E`)).size).toBeGreaterThan(4);
+  const layouts = cases.map(({ kind, attention, experts }) => `${kind} ${attention}A${experts}E`);
+  // Cases of one layout follow each other, so that it is started once.
+  const changes = layouts.filter((layout, index) => layout !== layouts[index - 1]);
+  expect(new Set(changes).size).toBe(changes.length);
+  expect(changes.length).toBeGreaterThan(12);
 });

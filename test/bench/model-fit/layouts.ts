@@ -13,24 +13,40 @@ export interface FitCase {
 }
 
 const MOST_ATTENTION = 3;
-const MOST_EXPERTS = 3;
-/** Of one attention instance. */
-const MOST_SEQUENCES = 16;
-/** Blocks of kept prompts, and one token more. */
+const MOST_EXPERTS = 4;
+const MOST_SEQUENCES = 32;
+/** Mean contexts of sequences while they decode. */
+const LEAST_CONTEXT = 16;
+const MOST_CONTEXT = 256;
+/** Blocks in which prompts are kept; an answer is as long as they leave it, so that sequences seldom begin. */
 const PROMPT_BLOCK = 64;
-const MOST_BLOCKS = 5;
-const ANSWER_TOKENS = 128;
+const MOST_ANSWER = 256;
 
-/** `perKind` random cases of each kind. The same draws give the same cases. */
-export function drawCases(perKind: number, random: () => number): FitCase[] {
-  const upTo = (most: number): number => 1 + Math.floor(random() * most);
-  return KINDS.flatMap((kind) =>
-    Array.from({ length: perKind }, (): FitCase => {
-      const attention = upTo(MOST_ATTENTION);
-      const experts = upTo(MOST_EXPERTS);
-      const sequences = attention * upTo(MOST_SEQUENCES);
-      const promptTokens = (upTo(MOST_BLOCKS + 1) - 1) * PROMPT_BLOCK + 1;
-      return { kind, attention, experts, sequences, promptTokens, answerTokens: ANSWER_TOKENS };
-    }),
-  );
+/**
+ * `perKind` random cases of each kind, those of one layout together. The same draws give the same cases.
+ *
+ * @param sequencesPerAttention that an attention instance holds
+ */
+export function drawCases(perKind: number, sequencesPerAttention: number, random: () => number): FitCase[] {
+  const between = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));
+  return KINDS.flatMap((kind) => {
+    const cases = Array.from({ length: perKind }, (): FitCase => {
+      const attention = between(1, MOST_ATTENTION);
+      const experts = between(1, MOST_EXPERTS);
+      const sequences = between(attention, Math.min(MOST_SEQUENCES, attention * sequencesPerAttention));
+      const context = between(LEAST_CONTEXT, MOST_CONTEXT);
+      const blocks = Math.max(0, Math.ceil((context - 1 - MOST_ANSWER / 2) / PROMPT_BLOCK));
+      // A token beyond the kept blocks has to be computed.
+      const promptTokens = blocks * PROMPT_BLOCK + 1;
+      return {
+        kind,
+        attention,
+        experts,
+        sequences,
+        promptTokens,
+        answerTokens: 2 * (context - promptTokens),
+      };
+    });
+    return cases.sort((a, b) => a.attention - b.attention || a.experts - b.experts);
+  });
 }

@@ -6,13 +6,14 @@ import { randomTokens } from '../peer/measure/prompts.ts';
 import type { Arrival } from './day.ts';
 
 const PROMPT_TOKENS = 24;
-/** A request that waits for longer has failed. */
-const TIMEOUTS = { queueWaitMs: 60_000, silenceMs: 60_000, overallMs: 180_000 };
+/** A request that waits for longer has failed, and its client hangs up. */
+const TIMEOUTS = { queueWaitMs: 15_000, silenceMs: 15_000, overallMs: 60_000 };
 
 /** When a client read the tokens of its answer, in ms since the day began. */
 export interface Answered {
   readonly sentAtMs: number;
   readonly readAtMs: readonly number[];
+  readonly askedTokens: number;
   readonly failed: boolean;
 }
 
@@ -43,6 +44,7 @@ async function send(
 ): Promise<Answered> {
   const sentAtMs = nowMs();
   const readAtMs: number[] = [];
+  const answered = { sentAtMs, readAtMs, askedTokens: answerTokens };
   const requestId = randomUUID();
   const [ids] = randomTokens(vocabularySize, 1, PROMPT_TOKENS, seed);
   try {
@@ -61,20 +63,15 @@ async function send(
     for await (const events of dispatcher.readEvents(requestId, { signal, timeouts: TIMEOUTS })) {
       for (const event of events) {
         if (event.kind === 'token') readAtMs.push(nowMs());
-        if (event.kind === 'failed') return { sentAtMs, readAtMs, failed: true };
+        if (event.kind === 'failed') return { ...answered, failed: true };
         if (event.kind !== 'finished') continue;
         await dispatcher.forget(requestId);
-        return { sentAtMs, readAtMs, failed: readAtMs.length !== answerTokens };
+        return { ...answered, failed: readAtMs.length !== answerTokens };
       }
     }
   } catch {
-    // It counts as failed, as what is told to have failed does.
+    // It counts as failed, as what is told to have failed does; nobody waits for it any more.
+    await dispatcher.cancel(requestId, model).catch(() => {});
   }
-  return { sentAtMs, readAtMs, failed: true };
+  return { ...answered, failed: true };
 }
-
-/** Times between tokens of all answers, each with the time at which the later one was read. */
-export const gapsOf = (answers: readonly Answered[]): { readonly atMs: number; readonly gapMs: number }[] =>
-  answers.flatMap(({ readAtMs }) =>
-    readAtMs.slice(1).map((atMs, i) => ({ atMs, gapMs: atMs - readAtMs[i]! })),
-  );

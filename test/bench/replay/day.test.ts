@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
-import { arrivalsOf, type Day, rateAt } from './day.ts';
+import { arrivalsOf, type Day, peakOf, rateAt } from './day.ts';
 
 const DAY: Day = { durationMs: 600_000, peakRate: 30, peakOverLeast: 7.5, answerTokens: [32, 96] };
 
@@ -18,6 +18,11 @@ it('requests come at that rate, in order, and the same each time', () => {
   expect(within(280_000, 320_000)).toBeCloseTo(30, -1);
   expect(within(0, 40_000)).toBeLessThan(6);
   expect(arrivals.every(({ atMs }, i) => i === 0 || atMs >= arrivals[i - 1]!.atMs)).toBe(true);
+  const peak = peakOf(DAY, arrivals, 0.1);
+  expect(peak.length / 60).toBeCloseTo(30, -1);
+  const times = peak.map(({ atMs }) => atMs);
+  expect(Math.min(...times)).toBeGreaterThanOrEqual(0);
+  expect(Math.max(...times)).toBeLessThan(60_000);
   const tokens = arrivals.map(({ answerTokens }) => answerTokens);
   expect([Math.min(...tokens), Math.max(...tokens)]).toEqual([32, 96]);
 });

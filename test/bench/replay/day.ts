@@ -24,6 +24,14 @@ export function rateAt({ durationMs, peakRate, peakOverLeast }: Day, atMs: numbe
   return least + (peakRate - least) * height;
 }
 
+/** The part around the highest point, as if the day consisted of it. @param share of the day */
+export function peakOf({ durationMs }: Day, arrivals: readonly Arrival[], share: number): Arrival[] {
+  const fromMs = (durationMs * (1 - share)) / 2;
+  return arrivals
+    .filter(({ atMs }) => atMs >= fromMs && atMs < durationMs - fromMs)
+    .map((arrival) => ({ ...arrival, atMs: arrival.atMs - fromMs }));
+}
+
 /** Requests at random times of that rate: a Poisson process, by thinning. The same draws give the same day. */
 export function arrivalsOf(day: Day, random: () => number): Arrival[] {
   const [least, most] = day.answerTokens;

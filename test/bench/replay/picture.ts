@@ -1,7 +1,6 @@
-import { percentile } from '../results.ts';
-import { gapsOf } from './clients.ts';
+import { shareInTime, type TokenTargets } from './attainment.ts';
 import { type Day, rateAt } from './day.ts';
-import type { Played } from './play.ts';
+import type { Played, SizeSample } from './play.ts';
 
 const WIDTH = 720;
 const PANEL = 130;
@@ -10,39 +9,73 @@ const LEFT = 60;
 const TOP = 40;
 const SLICES = 60;
 /** Distinguishable with every common colour vision deficiency (Okabe and Ito, 2008). */
-const [DEMAND, PROCESSES, TIMES, LIMIT] = ['#0072b2', '#009e73', '#cc79a7', '#d55e00'] as const;
+const [DEMAND, PROCESSES, WANTED, TIMES, LIMIT] = [
+  '#0072b2',
+  '#009e73',
+  '#e69f00',
+  '#cc79a7',
+  '#d55e00',
+] as const;
+/** Attainments below this are cut off, so that those above it can be told apart. */
+const LOWEST_PERCENT = 90;
 
 interface Line {
+  readonly name: string;
   readonly colour: string;
   /** Share of the day, and value. */
   readonly points: readonly (readonly [share: number, value: number])[];
 }
 
-/** Demand, processes, and times between tokens over the day, as an SVG picture. */
-export function drawReplay(day: Day, tpotMs: number, played: Played): string {
+/** Load, instances and attainment over the day, as an SVG picture. */
+export function drawReplay(day: Day, targets: TokenTargets, played: Played): string {
   const shares = Array.from({ length: SLICES + 1 }, (_, i) => i / SLICES);
-  const demand = shares.map((share) => [share, rateAt(day, share * day.durationMs)] as const);
-  const processes = played.sizes.map(
-    ({ atMs, processes: count }) => [Math.min(1, atMs / day.durationMs), count] as const,
+  const answered = slicesOf(
+    day,
+    played.answers.flatMap(({ readAtMs }) => readAtMs.map((atMs) => ({ atMs, inTime: true }))),
   );
+  const sliceSeconds = day.durationMs / SLICES / 1_000;
   const panels = [
-    panel('requests per second', [{ colour: DEMAND, points: demand }]),
-    panel('processes', [{ colour: PROCESSES, points: processes }]),
-    panel(`time between tokens, p95 in ms (SLO ${tpotMs} ms)`, [
-      { colour: TIMES, points: slowTokens(day, played) },
+    panel('tokens per second', [
       {
-        colour: LIMIT,
-        points: [
-          [0, tpotMs],
-          [1, tpotMs],
-        ],
+        name: 'asked for on average',
+        colour: DEMAND,
+        points: shares.map((share) => [share, meanAnswer(day) * rateAt(day, share * day.durationMs)]),
+      },
+      {
+        name: 'answered',
+        colour: TIMES,
+        points: answered.map(([share, { asked }]) => [share, asked / sliceSeconds]),
       },
     ]),
+    panel('instances of both pools', [
+      { name: 'processes', colour: PROCESSES, points: sizesOver(day, played, ({ processes }) => processes) },
+      {
+        name: 'wanted',
+        colour: WANTED,
+        points: sizesOver(day, played, ({ wanted }) => wanted.attention + wanted.experts),
+      },
+    ]),
+    panel(
+      `tokens in time, in percent (first within ${targets.ttftMs} ms, later within ${targets.tpotMs} ms)`,
+      [
+        { name: 'in time', colour: TIMES, points: attainmentOver(day, targets, played) },
+        {
+          name: 'wanted over the day',
+          colour: LIMIT,
+          points: [
+            [0, 99],
+            [1, 99],
+          ],
+        },
+      ],
+      LOWEST_PERCENT,
+      100,
+    ),
   ];
   const [width, height] = [LEFT + WIDTH + 20, TOP + panels.length * (PANEL + GAP)];
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
-    '<title>A compressed day: demand, processes, and times between tokens</title>',
+    '<title>A compressed day: load, instances, and attainment</title>',
     `<rect width="${width}" height="${height}" fill="white"/>`,
     ...panels.map(
       (content, i) => `<g transform="translate(${LEFT} ${TOP + i * (PANEL + GAP)})">${content}</g>`,
@@ -51,29 +84,60 @@ export function drawReplay(day: Day, tpotMs: number, played: Played): string {
   ].join('\n');
 }
 
-function slowTokens(day: Day, { answers }: Played): (readonly [number, number])[] {
-  const slices: number[][] = Array.from({ length: SLICES }, () => []);
-  for (const { atMs, gapMs } of gapsOf(answers)) {
-    slices[Math.min(SLICES - 1, Math.floor((SLICES * atMs) / day.durationMs))]!.push(gapMs);
-  }
-  return slices.flatMap((gaps, i) =>
-    gaps.length === 0 ? [] : [[(i + 0.5) / SLICES, percentile(gaps, 0.95)] as const],
-  );
+const meanAnswer = ({ answerTokens: [least, most] }: Day): number => (least + most) / 2;
+
+/** The moments before and after each change. */
+function sizesOver(
+  { durationMs }: Day,
+  { sizes }: Played,
+  sizeOf: (sample: SizeSample) => number,
+): Line['points'] {
+  const points = sizes.map((sample) => [Math.min(1, sample.atMs / durationMs), sizeOf(sample)] as const);
+  return points.filter(([, size], i) => !(points[i - 1]?.[1] === size && points[i + 1]?.[1] === size));
 }
 
-function panel(title: string, lines: readonly Line[]): string {
-  const top = 1.1 * Math.max(...lines.flatMap(({ points }) => points.map(([, value]) => value)), 1e-9);
-  const at = ([share, value]: readonly [number, number]): string =>
-    `${(share * WIDTH).toFixed(1)},${(PANEL * (1 - value / top)).toFixed(1)}`;
+function attainmentOver(day: Day, { ttftMs, tpotMs }: TokenTargets, { answers }: Played): Line['points'] {
+  const tokens = answers.flatMap(({ sentAtMs, readAtMs }) =>
+    readAtMs.map((atMs, i) => ({
+      atMs,
+      inTime: i === 0 ? atMs - sentAtMs <= ttftMs : atMs - readAtMs[i - 1]! <= tpotMs,
+    })),
+  );
+  return slicesOf(day, tokens).map(([share, counted]) => [share, 100 * shareInTime(counted)] as const);
+}
+
+/** Tokens by the slice of the day in which they were read, each slice with the share of the day at its middle. */
+function slicesOf(
+  { durationMs }: Day,
+  tokens: readonly { readonly atMs: number; readonly inTime: boolean }[],
+): (readonly [share: number, { readonly asked: number; readonly inTime: number }])[] {
+  const slices = Array.from({ length: SLICES }, () => ({ asked: 0, inTime: 0 }));
+  for (const { atMs, inTime } of tokens) {
+    const slice = slices[Math.min(SLICES - 1, Math.floor((SLICES * atMs) / durationMs))]!;
+    slice.asked += 1;
+    if (inTime) slice.inTime += 1;
+  }
+  return slices.map((slice, i) => [(i + 0.5) / SLICES, slice] as const);
+}
+
+/** @param top of the axis; what fits all values where absent */
+function panel(title: string, lines: readonly Line[], bottom = 0, top?: number): string {
+  const highest =
+    top ?? 1.1 * Math.max(...lines.flatMap(({ points }) => points.map(([, value]) => value)), 1e-9);
+  const at = ([share, value]: readonly [number, number]): string => {
+    const height = (Math.max(bottom, value) - bottom) / (highest - bottom);
+    return `${(share * WIDTH).toFixed(1)},${(PANEL * (1 - height)).toFixed(1)}`;
+  };
   const drawn = lines.map(
     ({ colour, points }) =>
       `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${points.map(at).join(' ')}"/>`,
   );
+  const legend = lines.map(({ name, colour }) => `<tspan fill="${colour}" dx="12">${name}</tspan>`).join('');
   return [
-    `<text y="-8">${title}</text>`,
+    `<text y="-8">${title}${legend}</text>`,
     `<rect width="${WIDTH}" height="${PANEL}" fill="none" stroke="#ccc"/>`,
-    `<text x="-6" y="10" text-anchor="end">${top.toPrecision(3)}</text>`,
-    `<text x="-6" y="${PANEL}" text-anchor="end">0</text>`,
+    `<text x="-6" y="10" text-anchor="end">${highest.toPrecision(3)}</text>`,
+    `<text x="-6" y="${PANEL}" text-anchor="end">${bottom}</text>`,
     ...drawn,
   ].join('\n');
 }

@@ -5,10 +5,11 @@ import { createDispatcher, type Dispatcher } from '../../../functions/dispatcher
 import { createDoorbellStreams } from '../../../functions/dispatcher/doorbell-streams.ts';
 import { connectRedis } from '../../../functions/redis-client.ts';
 import { LocalActuator } from '../../../infra/actuators/local/local-actuator.ts';
-import { type LocalRedis, startLocalRedis } from '../../../infra/redis/local-redis.ts';
+import { findFreePort, type LocalRedis, startLocalRedis } from '../../../infra/redis/local-redis.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_FOLDER, DICTIONARY_MODEL } from '../../support/test-host.ts';
+import { openWire, type Wire } from './wire.ts';
 
 const JANUS = fileURLToPath(new URL('../../../infra/cli/janus.ts', import.meta.url));
 const START_LIMIT_MS = 60_000;
@@ -16,32 +17,45 @@ const POLL_MS = 100;
 /** Lines of the hosts' output that are kept for an error. */
 const LINES = 50;
 
-/** Sequences that an attention instance holds, and replica slots of an expert instance: all experts. */
-export const SEQUENCES_PER_ATTENTION = 16;
-export const CAPACITY = 32;
+/** Sequences that an attention instance has memory for, and experts that an expert instance has: all. */
+export const SEQUENCES_PER_ATTENTION = 4;
+const EXPERT_SLOTS = 32;
+/**
+ * Each way between the pools takes so long. It stands for instances with a device and a network each: processors that compute all the
+ * time gain little from more instances, so that a day on two of them would not show what instances are for.
+ */
+export const WIRE_MS = 2;
 
-/** Real hosts of the shipped model on this machine, one process per instance, and a client of theirs. */
+interface PoolParts {
+  readonly server: LocalRedis;
+  readonly redis: Redis;
+  readonly dispatcher: Dispatcher;
+  readonly expertPort: number;
+  readonly wire: Wire;
+}
+
+/** Real hosts of the shipped model on this machine, one process per instance, and a client of theirs. There is one expert host. */
 export class ReplayPool implements AsyncDisposable {
   readonly redis: Redis;
   readonly dispatcher: Dispatcher;
   readonly actuator: LocalActuator;
-  readonly #server: LocalRedis;
+  readonly #parts: PoolParts;
   readonly #lines: string[];
 
-  private constructor(server: LocalRedis, redis: Redis, dispatcher: Dispatcher, most: PoolSizes) {
-    this.#server = server;
-    this.redis = redis;
-    this.dispatcher = dispatcher;
+  private constructor(parts: PoolParts, most: PoolSizes) {
+    this.#parts = parts;
+    this.redis = parts.redis;
+    this.dispatcher = parts.dispatcher;
     const lines: string[] = [];
     this.#lines = lines;
     this.actuator = new LocalActuator({
       model: DICTIONARY_MODEL,
       least: { attention: 1, experts: 1 },
       most,
-      command: (role, { experts }) => ({
+      command: (role) => ({
         program: process.execPath,
-        args: [JANUS, 'host', '--model', DICTIONARY_FOLDER, ...roleFlags(role, experts)],
-        environment: { ...process.env, REDIS_URL: server.url },
+        args: [JANUS, 'host', '--model', DICTIONARY_FOLDER, ...roleFlags(role, parts)],
+        environment: { ...process.env, REDIS_URL: parts.server.url },
       }),
       log: (line) => {
         lines.push(line);
@@ -55,7 +69,9 @@ export class ReplayPool implements AsyncDisposable {
     const server = await startLocalRedis();
     const redis = await connectRedis(server.url, () => {});
     const dispatcher = createDispatcher(redis, { streams: await createDoorbellStreams(redis, 'replay') });
-    const pool = new ReplayPool(server, redis, dispatcher, most);
+    const expertPort = await findFreePort();
+    const wire = await openWire(expertPort, WIRE_MS);
+    const pool = new ReplayPool({ server, redis, dispatcher, expertPort, wire }, most);
     // However the benchmark ends, no host is left running.
     process.once('exit', pool.#kill);
     await pool.actuator.apply(DICTIONARY_MODEL, sizes);
@@ -75,7 +91,8 @@ export class ReplayPool implements AsyncDisposable {
     await this.actuator.close();
     await this.dispatcher.close();
     this.redis.disconnect();
-    await this.#server.stop();
+    await this.#parts.wire[Symbol.asyncDispose]();
+    await this.#parts.server.stop();
   }
 
   readonly #kill = (): void => {
@@ -83,10 +100,14 @@ export class ReplayPool implements AsyncDisposable {
   };
 }
 
-const roleFlags = (role: 'attention' | 'experts', experts: number): string[] =>
+/** As on two nodes: on one the hosts would take a way that is no wire. */
+const roleFlags = (role: 'attention' | 'experts', { expertPort, wire }: PoolParts): string[] =>
   role === 'experts'
-    ? ['--role', 'experts', '--experts', '1', '--slots', String(CAPACITY)]
+    ? [
+        ...['--role', 'experts', '--experts', '1', '--slots', String(EXPERT_SLOTS), '--node', 'experts'],
+        ...['--exchange-port', String(expertPort), '--exchange-advertise', `127.0.0.1:${wire.port}`],
+      ]
     : [
-        ...['--role', 'attention', '--attention', '1', '--expert-instances', String(experts)],
-        ...['--kv-slots', String(SEQUENCES_PER_ATTENTION)],
+        ...['--role', 'attention', '--attention', '1', '--expert-instances', '1', '--node', 'attention'],
+        ...['--exchange', 'socket', '--kv-slots', String(SEQUENCES_PER_ATTENTION)],
       ];

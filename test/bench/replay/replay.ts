@@ -1,169 +1,104 @@
-import { availableParallelism } from 'node:os';
-import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
-import { measureProfile } from '../../../infra/profile/run-profile.ts';
-import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
-import { modelsKey } from '../../../shared/protocol/keys.ts';
-import type { ModelCard } from '../../../shared/protocol/member.ts';
-import type { PerformanceProfile, ScalingTarget } from '../../../shared/protocol/scaling.ts';
-import { SCALING_LIMITS } from '../../../shared/scaling/decide.ts';
-import { type PoolSizes, type SizeBounds, solveSize } from '../../../shared/scaling/solver.ts';
-import { DICTIONARY_MODEL } from '../../support/test-host.ts';
+import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { LoadWatch } from '../peer/measure/machine-load.ts';
-import { arrivalsOf, type Day } from './day.ts';
+import { allTokens, attainmentOf, type TokenTargets } from './attainment.ts';
+import { caseOf, type ReplayCase } from './case.ts';
+import { type Arrival, arrivalsOf, type Day, peakOf } from './day.ts';
 import { drawReplay } from './picture.ts';
-import { type Played, playDay } from './play.ts';
-import { ReplayPool, SEQUENCES_PER_ATTENTION } from './pool.ts';
+import { fullThroughput, type Played, playDay } from './play.ts';
+import { SEQUENCES_PER_ATTENTION, WIRE_MS } from './pool.ts';
+import { profileOf } from './profile.ts';
+import { replayTarget } from './target.ts';
 
-const FULL_MS = 600_000;
-const QUICK_MS = 60_000;
+/**
+ * `leastStatic`: attention instances of the smallest static layout that is played, since fewer hold not half of the peak's sequences;
+ * `peakShare`: the part of the day that static layouts are played over.
+ */
+const FULL = { durationMs: 600_000, leastStatic: 3, peakShare: 0.16 };
+const QUICK = { durationMs: 45_000, leastStatic: 5, peakShare: 0.3 };
 const PEAK_OVER_LEAST = 7.5;
-const ANSWER_TOKENS = [32, 96] as const;
-const CONTEXT = 60;
+const ANSWER_TOKENS = [16, 32] as const;
 const SEED = 7;
 /** What runs beside the benchmark is looked for so long before each day. */
 const PAUSE_MS = 500;
-/** What the scaler aims at over the time that a token takes which nobody else is decoded beside. */
-const TARGET_OVER_ALONE = 3;
-/** The SLO over that: the scaler plans for the mean, and times scatter. */
-const SLO_OVER_TARGET = 1.7;
-/** Share of the times between tokens that a layout must have within the SLO to meet it. */
-const MEETS = 0.95;
-/** Expert instances stay: one holds all experts, and the machine has few processors. */
+/** What users want, of every layout. */
+const TARGETS: TokenTargets = { ttftMs: 2_000, tpotMs: 100 };
+/** One expert instance holds all experts. */
 const LEAST: PoolSizes = { attention: 1, experts: 1 };
-const MOST: PoolSizes = { attention: 3, experts: 1 };
-/** Limits of the scaler are made for days that last 24 hours, and are compressed less than the day: instances start no faster. */
-const COOLDOWN_SHARE = 1 / 30;
+const MOST: PoolSizes = { attention: 7, experts: 1 };
+/** The highest point of the day over what this layout makes with all slots taken. */
+const PEAK: PoolSizes = { attention: 6, experts: 1 };
+const PEAK_OVER_FULL = 0.95;
 
-interface ReplayCase {
-  readonly layout: string;
-  readonly sloAttainment: number;
-  readonly tokenP95Ms: number;
-  readonly failed: number;
-  readonly requests: number;
-  readonly instanceSeconds: number;
-}
-
-/** A day with a steep peak on real processes: as scaled by demand, and on static layouts up to the smallest that meets the SLO. */
+/** A day with a steep peak on real processes: as scaled by demand, and on static layouts up to the smallest that meets the targets. */
 export async function run({ quick }: { quick: boolean }): Promise<Record<string, unknown>> {
-  const durationMs = quick ? QUICK_MS : FULL_MS;
+  const { durationMs, leastStatic, peakShare } = quick ? QUICK : FULL;
   const watch = new LoadWatch();
-  const profile = await profileOnce();
-  const bounds: SizeBounds = {
-    leastAttention: LEAST.attention,
-    mostAttention: MOST.attention,
-    leastExperts: LEAST.experts,
-    mostExperts: MOST.experts,
-    sequencesPerAttention: SEQUENCES_PER_ATTENTION,
-  };
-  const targetMs = TARGET_OVER_ALONE * tpotOf(profile, bounds, 1);
-  const tpotMs = Math.ceil(SLO_OVER_TARGET * targetMs);
+  const profile = await profileOf(LEAST, MOST.experts);
+  const fullTokens = await fullThroughput(PEAK);
+  const meanAnswer = (ANSWER_TOKENS[0] + ANSWER_TOKENS[1]) / 2;
+  const peakTokens = PEAK_OVER_FULL * fullTokens;
   const day: Day = {
     durationMs,
-    peakRate: peakTokens(profile, bounds, targetMs) / mean(ANSWER_TOKENS),
+    peakRate: peakTokens / meanAnswer,
     peakOverLeast: PEAK_OVER_LEAST,
     answerTokens: ANSWER_TOKENS,
   };
   const arrivals = arrivalsOf(day, seededRandom(SEED));
-  const target = targetOf(durationMs, targetMs, bounds);
+  const target = replayTarget(durationMs, TARGETS, {
+    least: LEAST,
+    most: MOST,
+    tokensPerSequence: meanAnswer,
+  });
   await watch.pause(PAUSE_MS);
-  const scaled = await playDay(arrivals, tpotMs, LEAST, MOST, { profile, target });
-  const cases: ReplayCase[] = [caseOf('scaled', scaled)];
-  let meeting: ReplayCase | undefined;
-  for (let attention = LEAST.attention; attention <= MOST.attention && meeting === undefined; attention++) {
+  const scaled = await playDay(arrivals, LEAST, MOST, { profile, target });
+  const asked = attainmentOf(scaled.answers, TARGETS);
+  const cases: ReplayCase[] = [
+    caseOf('scaled', 'day', scaled.instanceSeconds, scaled, { targets: TARGETS, day: asked }),
+  ];
+  const peak = peakOf(day, arrivals, peakShare);
+  const statics = await playStatics(peak, leastStatic, async (sizes, played) => {
     await watch.pause(PAUSE_MS);
-    const sizes = { ...LEAST, attention };
-    const layout = caseOf(
-      `static ${attention}A${sizes.experts}E`,
-      await playDay(arrivals, tpotMs, sizes, MOST),
-    );
-    cases.push(layout);
-    if (layout.sloAttainment >= MEETS) meeting = layout;
-  }
-  const markdown = '![Demand, processes and times between tokens over the day](replay.svg)';
+    const instanceSeconds = ((sizes.attention + sizes.experts) * durationMs) / 1_000;
+    return caseOf(nameOf(sizes), 'peak', instanceSeconds, played, { targets: TARGETS, day: asked });
+  });
+  cases.push(...statics);
+  const meeting = statics.find(({ meets }) => meets);
+  const markdown = '![Load, instances and attainment over the day](replay.svg)';
   return {
     cases,
-    tpotSloMs: tpotMs,
-    scalerTargetMs: targetMs,
-    peakTokensPerSecond: day.peakRate * mean(ANSWER_TOKENS),
+    ttftSloMs: TARGETS.ttftMs,
+    tpotSloMs: TARGETS.tpotMs,
+    sequencesPerAttention: SEQUENCES_PER_ATTENTION,
+    wireMsEachWay: WIRE_MS,
+    answerTokens: ANSWER_TOKENS,
+    dayTokens: allTokens(asked).asked,
+    peakTokensPerSecond: peakTokens,
+    peakOverLeast: PEAK_OVER_LEAST,
+    peakSecondsOfStatics: (peakShare * durationMs) / 1_000,
     savedInstanceSeconds:
       meeting === undefined
-        ? `no layout up to ${MOST.attention}A meets it`
+        ? `no static layout up to ${nameOf(MOST)} meets the targets`
         : 1 - scaled.instanceSeconds / meeting.instanceSeconds,
     machineLoad: watch.result(),
-    page: { markdown, files: { 'replay.svg': drawReplay(day, tpotMs, scaled) } },
+    page: { markdown, files: { 'replay.svg': drawReplay(day, TARGETS, scaled) } },
   };
 }
 
-/** The costs of the smallest layout; what instances more make of them, the model says. */
-async function profileOnce(): Promise<PerformanceProfile> {
-  await using pool = await ReplayPool.start(LEAST, MOST);
-  const { redis, dispatcher } = pool;
-  const [card, placement] = [
-    await redis.hget(modelsKey, DICTIONARY_MODEL),
-    await readPlacement(redis, DICTIONARY_MODEL),
-  ];
-  if (card === null || placement === null)
-    throw new JanusError('The pool has started without a placement: see its output.');
-  const { profile } = await measureProfile({
-    redis,
-    dispatcher,
-    card: JSON.parse(card) as ModelCard,
-    placement,
-    processors: availableParallelism(),
-    mostExperts: MOST.experts,
-    log: console.error,
-  });
-  return profile;
+/** From few attention instances to many, until one layout meets the targets. */
+async function playStatics(
+  peak: readonly Arrival[],
+  leastStatic: number,
+  toCase: (sizes: PoolSizes, played: Played) => Promise<ReplayCase>,
+): Promise<ReplayCase[]> {
+  const cases: ReplayCase[] = [];
+  for (let attention = leastStatic; attention <= MOST.attention; attention += 1) {
+    const sizes = { ...LEAST, attention };
+    const played = await toCase(sizes, await playDay(peak, sizes, sizes));
+    cases.push(played);
+    if (played.meets) break;
+  }
+  return cases;
 }
 
-function tpotOf({ model, table }: PerformanceProfile, bounds: SizeBounds, tokensPerSecond: number): number {
-  const solved = solveSize({ model, table, demand: { tokensPerSecond, context: CONTEXT }, bounds }, LEAST);
-  if (solved === null)
-    throw new JanusError(
-      `The profile says that not even ${tokensPerSecond} tokens per second can be served.`,
-    );
-  return solved.tpot.totalMs;
-}
-
-/** A peak between what the smallest and the largest layout serve within the SLO: scaling has something to do, and can do it. */
-function peakTokens({ model, table }: PerformanceProfile, bounds: SizeBounds, tpotMs: number): number {
-  const capacityOf = (sizes: PoolSizes): number => {
-    let tokensPerSecond = 1;
-    for (;;) {
-      const demand = { tokensPerSecond: tokensPerSecond * 1.02, context: CONTEXT };
-      const solved = solveSize({ model, table, demand, bounds }, sizes);
-      if (solved === null || solved.tpot.totalMs > tpotMs) return tokensPerSecond;
-      tokensPerSecond = demand.tokensPerSecond;
-    }
-  };
-  return Math.sqrt(capacityOf(LEAST) * capacityOf(MOST));
-}
-
-function targetOf(durationMs: number, tpotMs: number, bounds: SizeBounds): ScalingTarget {
-  const cooldownMs = durationMs * COOLDOWN_SHARE;
-  return {
-    tpotMs,
-    bounds,
-    limits: {
-      ...SCALING_LIMITS,
-      downCooldownMs: cooldownMs,
-      downAfterMs: cooldownMs,
-      changeLimitMs: 3 * cooldownMs,
-      floor: LEAST,
-    },
-    window: {
-      shortMs: Math.max(3_000, cooldownMs / 4),
-      longMs: 2 * cooldownMs,
-      tokensPerSequence: mean(ANSWER_TOKENS),
-    },
-  };
-}
-
-function caseOf(layout: string, played: Played): ReplayCase {
-  const { attainment, tokenP95Ms, failed, answers, instanceSeconds } = played;
-  console.error(`${layout}: ${(100 * attainment).toFixed(1)}% within the SLO, ${failed} failed`);
-  return { layout, sloAttainment: attainment, tokenP95Ms, failed, requests: answers.length, instanceSeconds };
-}
-
-const mean = ([least, most]: readonly [number, number]): number => (least + most) / 2;
+const nameOf = ({ attention, experts }: PoolSizes): string => `static ${attention}A${experts}E`;

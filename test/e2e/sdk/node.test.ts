@@ -4,12 +4,9 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { describe, expect, test, vi } from 'vitest';
 import { startGateway } from '../../../functions/gateway/node.ts';
-import { describeAiSdk } from './ai-sdk.ts';
 import { ANSWER, ENDLESS } from './asks.ts';
-import { describeLangChain } from './langchain.ts';
 import { chatAsk, openaiClient, startEndless } from './openai-client.ts';
-import { describeOpenAINode } from './openai-node.ts';
-import { describeOpenAIPython } from './openai-python.ts';
+import { describeLibraries } from './suites.ts';
 import { expectCancelled, untilRunning, useSdkTarget } from './target.ts';
 
 /** Few, so that the gateway is easily full. */
@@ -35,10 +32,7 @@ const target = useSdkTarget(async (redisUrl) => {
 });
 
 describe('on Node', () => {
-  describeOpenAINode(target);
-  describeOpenAIPython(target);
-  describeAiSdk(target);
-  describeLangChain(target);
+  describeLibraries(target);
 
   // Not on workerd, which notices that a client has gone when it writes to it, and so at once in a stream only.
   test('the openai package aborts a request that is not streamed, and so cancels it', async () => {

@@ -1,9 +1,6 @@
 import { describe } from 'vitest';
 import { startWorker } from '../../support/worker.ts';
-import { describeAiSdk } from './ai-sdk.ts';
-import { describeLangChain } from './langchain.ts';
-import { describeOpenAINode } from './openai-node.ts';
-import { describeOpenAIPython } from './openai-python.ts';
+import { describeLibraries } from './suites.ts';
 import { useSdkTarget } from './target.ts';
 
 const target = useSdkTarget(async (redisUrl) => {
@@ -16,8 +13,5 @@ const target = useSdkTarget(async (redisUrl) => {
 });
 
 describe('on workerd', () => {
-  describeOpenAINode(target);
-  describeOpenAIPython(target);
-  describeAiSdk(target);
-  describeLangChain(target);
+  describeLibraries(target);
 });

@@ -120,14 +120,13 @@ export class SimulatedServer {
     }
   }
 
-  /** Takes the server away; with `loses`, also what it wrote since it last made sure of it, but for what survives. */
-  crash(loses: boolean, survives: (key: string) => boolean = () => false): void {
+  /** Takes the server away; with `loses`, also what it wrote since it last made sure of it. */
+  crash(loses: boolean): void {
     this.isUp = false;
     this.reset(null);
     if (!loses) return;
     this.#sync();
-    const hasLost = this.store.loseUnsynced(survives);
-    this.hasLost ||= hasLost;
+    this.hasLost = this.store.loseUnsynced() || this.hasLost;
   }
 
   restart(): void {

@@ -84,20 +84,15 @@ export class RedisStore {
     this.#durable.clear();
   }
 
-  /**
-   * Takes back what was written since.
-   *
-   * @param survives tells of keys that are kept all the same
-   * @returns whether anything was lost
-   */
-  loseUnsynced(survives: (key: string) => boolean): boolean {
-    const lost = [...this.#durable].filter(([key]) => !survives(key));
-    for (const [key, entry] of lost) {
+  /** Takes back what was written since. @returns whether anything was lost */
+  loseUnsynced(): boolean {
+    const hasLost = this.#durable.size > 0;
+    for (const [key, entry] of this.#durable) {
       if (entry === undefined) this.#entries.delete(key);
       else this.#entries.set(key, entry);
     }
     this.#durable.clear();
-    return lost.length > 0;
+    return hasLost;
   }
 
   #living(kind: Kind, key: string, nowMs: number): Entry | undefined {

@@ -33,7 +33,8 @@ export const HOST = 'peer';
 export const MODEL = 'conformance';
 export const LAYERS = 3;
 export const EXPERTS = 9;
-export const PLACEMENT_VERSION = 7;
+/** A time in milliseconds, as versions are. */
+export const PLACEMENT_VERSION = Date.UTC(2100, 1);
 export const SHAPE: LayerStepShape = { maxRows: 12, hiddenSize: 20, expertsPerToken: 5 };
 /** Slots above those that hold each expert once, per instance: so experts have replicas where there are instances for it. */
 const SPARE_SLOTS = 2;

@@ -1,8 +1,5 @@
-import { Redis } from 'ioredis';
 import { allocateSharedExchange, openHostMemory, openLane } from '../../../gpu-pool/exchange/lane-memory.ts';
-import { RedisEndpoint } from '../../../gpu-pool/exchange/redis-endpoint.ts';
 import { SharedMemoryLink } from '../../../gpu-pool/exchange/shared-memory-link.ts';
-import { SocketEndpoint } from '../../../gpu-pool/exchange/socket-endpoint.ts';
 import { type Reply, StepServer } from '../../../gpu-pool/exchange/step-server.ts';
 import { hostKey } from '../../../shared/protocol/keys.ts';
 import type { LayerStepShape } from '../../../shared/protocol/layer-step.ts';
@@ -26,7 +23,8 @@ export interface PeerOptions {
 }
 
 const HEARTBEAT_INTERVAL_MS = 50;
-const HEARTBEAT_TTL_MS = 300;
+/** Longer than a busy machine keeps a thread from its work. */
+const HEARTBEAT_TTL_MS = 600;
 /** Over the bounds that the tests give to their links, so that it is the link which gives up. */
 const INSTANCE_OVERDUE_AFTER_MS = 20_000;
 
@@ -68,7 +66,10 @@ export async function startPeer(options: PeerOptions): Promise<number | null> {
   return options.socket === undefined ? null : serveSocket(options, options.socket, server);
 }
 
+/** Loads what it needs, since tests start hundreds of peers and most of their time is loading. */
 async function serveRedis(options: PeerOptions, redis: string, server: StepServer): Promise<void> {
+  const { Redis } = await import('ioredis');
+  const { RedisEndpoint } = await import('../../../gpu-pool/exchange/redis-endpoint.ts');
   const { host, connectionName } = options;
   const { model } = options.placement;
   const connect = () => {
@@ -94,6 +95,7 @@ async function serveSocket(
 ): Promise<number | null> {
   const { hiddenSize, expertsPerToken } = shape;
   const { model, layers } = placement;
+  const { SocketEndpoint } = await import('../../../gpu-pool/exchange/socket-endpoint.ts');
   const endpoint = await SocketEndpoint.listen({
     host,
     shape,

@@ -38,14 +38,15 @@ export class RelayHarness {
   readonly sender: Redis;
   readonly receiver: Redis;
   readonly relay: RedisRelay;
-  readonly #url: string;
+  /** Address of its Redis. */
+  readonly url: string;
   readonly #options: RelayHarnessOptions;
   readonly #peers: Worker[] = [];
   readonly #behaviours: readonly BehaviourSwitch[];
   readonly #connections: Redis[] = [];
 
   private constructor(url: string, options: RelayHarnessOptions, behaviours: readonly SharedArrayBuffer[]) {
-    this.#url = url;
+    this.url = url;
     this.#options = options;
     this.hosts = options.instances.map((_, position) => `host-${position}`);
     this.placement = makePlacement(options.instances, PLACEMENT_VERSION);
@@ -150,7 +151,7 @@ export class RelayHarness {
   }
 
   #connect(connectionName: string): Redis {
-    const connection = new Redis(this.#url, { maxRetriesPerRequest: null, connectionName });
+    const connection = new Redis(this.url, { maxRetriesPerRequest: null, connectionName });
     connection.on('error', () => {});
     this.#connections.push(connection);
     return connection;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { allocateRound, dropFromRound } from '../../../gpu-pool/exchange/host-round.ts';
+import { allocateRound, dropFromRound, readmitToRound } from '../../../gpu-pool/exchange/host-round.ts';
 import { RoundRows } from '../../../gpu-pool/exchange/round-exchange.ts';
 import type { LayerStepShape } from '../../../shared/protocol/layer-step.ts';
 
@@ -69,7 +69,7 @@ export class RoundFailure extends Error {
 /** A thread that steps together with others, as its host sees it. Commands are carried out in their order. */
 export class RoundThread {
   readonly index: number;
-  readonly #memory: SharedArrayBuffer;
+  readonly #data: RoundThreadData;
   readonly #worker: Worker;
   readonly #ready: Promise<unknown>;
   readonly #open: ((reply: Exclude<RoundReply, { joins: true }>) => void)[] = [];
@@ -77,7 +77,7 @@ export class RoundThread {
 
   constructor(data: RoundThreadData) {
     this.index = data.index;
-    this.#memory = data.memory;
+    this.#data = data;
     this.#worker = new Worker(new URL('./round-thread.ts', import.meta.url), { workerData: data });
     this.#ready = once(this.#worker, 'message').then(() => {
       this.#worker.on('message', (reply: RoundReply) => {
@@ -138,7 +138,19 @@ export class RoundThread {
   /** Ends the thread where it stands, and takes it out of the round as its host does. */
   async kill(): Promise<void> {
     await this.#worker.terminate();
-    dropFromRound(this.#memory, this.index);
+    dropFromRound(this.#data.memory, this.index);
+  }
+
+  /** Takes an instance that was killed back into rounds, as its host does; false where it cannot be yet. */
+  readmit(): boolean {
+    return readmitToRound(this.#data.memory, this.index);
+  }
+
+  /** Starts another thread in the place of one that was readmitted. */
+  async startAgain(): Promise<RoundThread> {
+    const again = new RoundThread(this.#data);
+    await again.#ready;
+    return again;
   }
 
   #tell(command: RoundCommand): Promise<unknown> {

@@ -42,6 +42,11 @@ export async function plugIn(
   );
 }
 
+/** Cuts a node off from all others, or lets it reach them again; nobody on it or elsewhere is told. */
+export async function setPlugged(hub: Namespace, node: number, isPlugged: boolean): Promise<void> {
+  await hub.ip([`link set ${hubPort(node)} ${isPlugged ? 'up' : 'down'}`]);
+}
+
 /** Lets the hub pass frames on at once. */
 export async function bridge(hub: Namespace, nodes: number): Promise<void> {
   const ports = Array.from({ length: nodes }, (_, i) => `link set ${hubPort(i)} master hub`);

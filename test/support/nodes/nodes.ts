@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bridge, type DelayMethod, delayByNetem, plugIn, startDelayLine } from './delay.ts';
+import { bridge, type DelayMethod, delayByNetem, plugIn, setPlugged, startDelayLine } from './delay.ts';
 import { Namespace } from './namespace.ts';
 import { NodeProcess } from './node-process.ts';
 
@@ -18,6 +18,9 @@ export interface TestNode {
   readonly folder: string;
   /** Starts a program; its environment is this process's without `REDIS_URL`, `TMPDIR` for the folder, and `env`. */
   spawn(argv: readonly string[], env?: Readonly<Record<string, string>>): NodeProcess;
+  /** Cuts it off from all other nodes, and lets it reach them again. */
+  cut(): Promise<void>;
+  heal(): Promise<void>;
 }
 
 export interface NodesOptions {
@@ -100,6 +103,8 @@ export async function createNodes(count: number, { delayMs = 0 }: NodesOptions =
         void started.ended.then(() => processes.delete(started));
         return started;
       },
+      cut: () => setPlugged(hub, index, false),
+      heal: () => setPlugged(hub, index, true),
     };
   }
 }

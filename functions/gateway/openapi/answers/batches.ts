@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BATCH_ENDPOINTS } from '../../../batches/batch.ts';
+import { BATCH_ENDPOINTS, BATCH_STATUSES } from '../../../batches/batch.ts';
 import { FILE_PURPOSES } from '../../../batches/files.ts';
 import { COMPLETION_WINDOW } from '../../../batches/limits.ts';
 import { list, page, time } from './common.ts';
@@ -34,16 +34,7 @@ export const batch = z.object({
   errors: list(batchError).nullable().describe('What is wrong with the file.'),
   input_file_id: z.string(),
   completion_window: z.literal(COMPLETION_WINDOW),
-  status: z.enum([
-    'validating',
-    'in_progress',
-    'finalizing',
-    'cancelling',
-    'completed',
-    'failed',
-    'expired',
-    'cancelled',
-  ]),
+  status: z.enum(BATCH_STATUSES),
   output_file_id: fileId.describe('At the end: the file of the answers, one a line.'),
   error_file_id: fileId.describe('At the end: the file of the lines that failed.'),
   created_at: time,

@@ -24,8 +24,12 @@ export const readiness = z.object({
   models: z.array(
     z.object({
       id: z.string(),
-      state: z.enum(['ready', 'loading']),
-      missing: z.array(z.string()).describe('What the model waits for.'),
+      state: z
+        .enum(['ready', 'loading', 'asleep'])
+        .describe(
+          'A model is asleep that has no host and is given some by its scaler once somebody asks for it.',
+        ),
+      missing: z.array(z.string()).describe('What the model lacks.'),
     }),
   ),
 });

@@ -1,5 +1,5 @@
 /* Scores of a set of queries over a few positions; layouts as in attention.ts and stored-rows.ts. */
-import { multiplyAdd, sumLanes } from '../simd';
+import { multiplyAdd, sumLanes, together } from '../simd';
 import { lowerFour, upperFour } from './stored-rows';
 
 /** Scores for four queries; returns each query's largest. Two positions at a time fill the registers. */
@@ -139,8 +139,10 @@ export function scoreTwo(
     const fourScales = scalesOfFour(scales + position * tokenBytes, tokenBytes, last);
     const firstScales = v128.shuffle<f32>(fourScales, fourScales, 0, 0, 1, 1);
     const lastScales = v128.shuffle<f32>(fourScales, fourScales, 2, 2, 3, 3);
-    const firstTwo = f32x4.mul(sumLanes(a0, b0, a1, b1), firstScales);
-    const lastTwo = f32x4.mul(sumLanes(a2, b2, a3, b3), lastScales);
+    const firstSums = v128.or(sumLanes(a0, b0, a1, b1), together(a0, b0, a1, b1));
+    const lastSums = v128.or(sumLanes(a2, b2, a3, b3), together(a2, b2, a3, b3));
+    const firstTwo = f32x4.mul(firstSums, firstScales);
+    const lastTwo = f32x4.mul(lastSums, lastScales);
     largest = f32x4.pmax(largest, f32x4.pmax(firstTwo, lastTwo));
     const target = scores + 16 * position;
     v128.store(target, firstTwo);

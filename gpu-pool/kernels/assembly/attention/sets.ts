@@ -5,7 +5,7 @@
  *   norms         `[4]`            of each query the largest score, then one over the sum of its weights
  *   scores        `[length, 4]`    of each position for the four queries, then their weights
  */
-import { exponential } from '../simd';
+import { exponential, one } from '../simd';
 
 /** Queries of a set. */
 export const SET: u32 = 4;
@@ -55,19 +55,32 @@ export function prepareSet(
 
 /** Replaces the scores of a set by e^(score − largest), 0 where a position is not seen, and the largest scores by one over the sums. */
 export function softmax(length: u32, headSize: u32, set: usize): void {
+  const unit = <f32>one();
   const norms = set + normsOffset(headSize);
   const largest = v128.load(norms);
   const scores = set + scoresOffset(headSize);
   const end = scores + 16 * length;
   let sum = f32x4.splat(0);
-  for (let at = scores; at < end; at += 16) {
-    const score = v128.load(at);
-    const isSeen = f32x4.ne(score, f32x4.splat(-Infinity));
-    const weight = v128.and(exponential(f32x4.sub(score, largest)), isSeen);
-    sum = f32x4.add(sum, weight);
+  let at = scores;
+  for (; at + 16 < end; at += 32) {
+    const weight = weightOf(v128.load(at), largest, unit);
+    const nextWeight = weightOf(v128.load(at, 16), largest, unit);
     v128.store(at, weight);
+    v128.store(at, nextWeight, 16);
+    sum = f32x4.add(f32x4.add(sum, weight), nextWeight);
+  }
+  if (at < end) {
+    const weight = weightOf(v128.load(at), largest, unit);
+    v128.store(at, weight);
+    sum = f32x4.add(sum, weight);
   }
   v128.store(norms, f32x4.div(f32x4.splat(1), sum));
+}
+
+@inline
+function weightOf(score: v128, largest: v128, unit: f32): v128 {
+  const isSeen = f32x4.ne(score, f32x4.splat(-Infinity * unit));
+  return v128.and(exponential(f32x4.sub(score, largest), unit), isSeen);
 }
 
 /** Writes the accumulators of `count` queries of each row, divided by the sums of their weights. */

@@ -1,5 +1,5 @@
 /* Weighted sums of the values of a few positions, in units of their scales; layouts as in attention.ts and stored-rows.ts. */
-import { multiplyAdd } from '../simd';
+import { multiplyAdd, together } from '../simd';
 import { lowerFour, upperFour } from './stored-rows';
 
 /** Multiplies the weights of each position by the scale of its values. */
@@ -10,7 +10,7 @@ export function scaleWeights(weights: usize, weightsEnd: usize, scales: usize, t
   }
 }
 
-/** For four queries, eight floats of the head at a time. */
+/** For four queries, 16 floats of the head at a time: so many sums fill the registers where they share vectors of 256 bits. */
 export function addFour(
   weights: usize,
   weightsEnd: usize,
@@ -19,43 +19,72 @@ export function addFour(
   headSize: u32,
   sums: usize,
 ): void {
-  for (let column: u32 = 0; column < headSize; column += 8) {
+  for (let column: u32 = 0; column < headSize; column += 16) {
     let value = values + 2 * column;
-    let sum0 = v128.load(sums);
-    let sum0b = v128.load(sums, 16);
-    let sum1 = v128.load(sums, 32);
-    let sum1b = v128.load(sums, 48);
-    let sum2 = v128.load(sums, 64);
-    let sum2b = v128.load(sums, 80);
-    let sum3 = v128.load(sums, 96);
-    let sum3b = v128.load(sums, 112);
+    let a0 = v128.load(sums);
+    let a1 = v128.load(sums, 16);
+    let a2 = v128.load(sums, 128);
+    let a3 = v128.load(sums, 144);
+    let b0 = v128.load(sums, 32);
+    let b1 = v128.load(sums, 48);
+    let b2 = v128.load(sums, 160);
+    let b3 = v128.load(sums, 176);
+    let c0 = v128.load(sums, 64);
+    let c1 = v128.load(sums, 80);
+    let c2 = v128.load(sums, 192);
+    let c3 = v128.load(sums, 208);
+    let d0 = v128.load(sums, 96);
+    let d1 = v128.load(sums, 112);
+    let d2 = v128.load(sums, 224);
+    let d3 = v128.load(sums, 240);
     for (let weight = weights; weight < weightsEnd; weight += 16) {
-      const words = v128.load(value);
-      const vector = lowerFour(words);
-      const vectorB = upperFour(words);
-      const weight0 = v128.load32_splat(weight);
-      sum0 = multiplyAdd(weight0, vector, sum0);
-      sum0b = multiplyAdd(weight0, vectorB, sum0b);
-      const weight1 = v128.load32_splat(weight, 4);
-      sum1 = multiplyAdd(weight1, vector, sum1);
-      sum1b = multiplyAdd(weight1, vectorB, sum1b);
-      const weight2 = v128.load32_splat(weight, 8);
-      sum2 = multiplyAdd(weight2, vector, sum2);
-      sum2b = multiplyAdd(weight2, vectorB, sum2b);
-      const weight3 = v128.load32_splat(weight, 12);
-      sum3 = multiplyAdd(weight3, vector, sum3);
-      sum3b = multiplyAdd(weight3, vectorB, sum3b);
+      const first = v128.load(value);
+      const second = v128.load(value, 16);
+      const vector0 = lowerFour(first);
+      const vector1 = upperFour(first);
+      const vector2 = lowerFour(second);
+      const vector3 = upperFour(second);
+      const weightA = v128.load32_splat(weight);
+      a0 = multiplyAdd(weightA, vector0, a0);
+      a1 = multiplyAdd(weightA, vector1, a1);
+      a2 = multiplyAdd(weightA, vector2, a2);
+      a3 = multiplyAdd(weightA, vector3, a3);
+      const weightB = v128.load32_splat(weight, 4);
+      b0 = multiplyAdd(weightB, vector0, b0);
+      b1 = multiplyAdd(weightB, vector1, b1);
+      b2 = multiplyAdd(weightB, vector2, b2);
+      b3 = multiplyAdd(weightB, vector3, b3);
+      const weightC = v128.load32_splat(weight, 8);
+      c0 = multiplyAdd(weightC, vector0, c0);
+      c1 = multiplyAdd(weightC, vector1, c1);
+      c2 = multiplyAdd(weightC, vector2, c2);
+      c3 = multiplyAdd(weightC, vector3, c3);
+      const weightD = v128.load32_splat(weight, 12);
+      d0 = multiplyAdd(weightD, vector0, d0);
+      d1 = multiplyAdd(weightD, vector1, d1);
+      d2 = multiplyAdd(weightD, vector2, d2);
+      d3 = multiplyAdd(weightD, vector3, d3);
       value += tokenBytes;
     }
-    v128.store(sums, sum0);
-    v128.store(sums, sum0b, 16);
-    v128.store(sums, sum1, 32);
-    v128.store(sums, sum1b, 48);
-    v128.store(sums, sum2, 64);
-    v128.store(sums, sum2b, 80);
-    v128.store(sums, sum3, 96);
-    v128.store(sums, sum3b, 112);
-    sums += 128;
+    const firstTwo = v128.or(together(a0, a2, a1, a3), together(b0, b2, b1, b3));
+    const lastTwo = v128.or(together(c0, c2, c1, c3), together(d0, d2, d1, d3));
+    v128.store(sums, v128.or(a0, v128.or(firstTwo, lastTwo)));
+    v128.store(sums, a1, 16);
+    v128.store(sums, a2, 128);
+    v128.store(sums, a3, 144);
+    v128.store(sums, b0, 32);
+    v128.store(sums, b1, 48);
+    v128.store(sums, b2, 160);
+    v128.store(sums, b3, 176);
+    v128.store(sums, c0, 64);
+    v128.store(sums, c1, 80);
+    v128.store(sums, c2, 192);
+    v128.store(sums, c3, 208);
+    v128.store(sums, d0, 96);
+    v128.store(sums, d1, 112);
+    v128.store(sums, d2, 224);
+    v128.store(sums, d3, 240);
+    sums += 256;
   }
 }
 
@@ -97,7 +126,8 @@ export function addTwo(
       b3 = multiplyAdd(weightB, vector3, b3);
       value += tokenBytes;
     }
-    v128.store(sums, a0);
+    const nothing = v128.or(together(a0, a2, a1, a3), together(b0, b2, b1, b3));
+    v128.store(sums, v128.or(a0, nothing));
     v128.store(sums, a1, 16);
     v128.store(sums, b0, 32);
     v128.store(sums, b1, 48);
@@ -134,7 +164,7 @@ export function addOne(
       sum3 = multiplyAdd(weight, upperFour(words1), sum3);
       value += tokenBytes;
     }
-    v128.store(sums, sum0);
+    v128.store(sums, v128.or(sum0, together(sum0, sum2, sum1, sum3)));
     v128.store(sums, sum1, 16);
     v128.store(sums, sum2, 32);
     v128.store(sums, sum3, 48);

@@ -1,15 +1,9 @@
 /* What the loops of rows.ts do with codes and sums of every kind. */
-import { silu } from '../simd';
+import { one } from '../simd';
 
 /** Kinds of codes; the kinds of sums are i32 (wide) and i16 (narrow). */
 export class Int4 {}
 export class Int8 {}
-
-/** 1, which no compiler can know: V8 rebuilds a constant vector at each use, in three instructions. */
-@inline
-export function one(): i32 {
-  return min(memory.size(), 1);
-}
 
 /**
  * True where the wide dot product takes codes up to 255 for unsigned and does not saturate, as with AVX-VNNI. It is found
@@ -127,8 +121,7 @@ function addSteps<S>(chunk: v128, steps: v128, sums: v128): v128 {
 }
 
 /**
- * Writes the outputs of one row: sums · scales of the tile's rows · scale of the activations; `gated` multiplies what is there
- * by their SiLU instead.
+ * Writes the outputs of one row: sums · scales of the tile's rows · scale of the activations.
  */
 @inline
 export function finish<C, S>(
@@ -138,17 +131,15 @@ export function finish<C, S>(
   high: v128,
   scales: usize,
   xScale: v128,
-  gated: bool,
 ): void {
   if (isHalved<C, S>()) {
-    writeFour(output + 16 * run, low, scales + 16 * run, xScale, gated);
+    writeFour(output + 16 * run, low, scales + 16 * run, xScale);
   } else {
-    writeFour(output, low, scales, xScale, gated);
-    writeFour(output + 16, high, scales + 16, xScale, gated);
+    writeFour(output, low, scales, xScale);
+    writeFour(output + 16, high, scales + 16, xScale);
   }
 }
 
-export function writeFour(output: usize, sums: v128, scales: usize, xScale: v128, gated: bool): void {
-  const values = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(sums), v128.load(scales)), xScale);
-  v128.store(output, gated ? f32x4.mul(silu(values), v128.load(output)) : values);
+export function writeFour(output: usize, sums: v128, scales: usize, xScale: v128): void {
+  v128.store(output, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(sums), v128.load(scales)), xScale));
 }

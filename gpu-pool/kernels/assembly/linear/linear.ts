@@ -46,44 +46,7 @@ export function linear(
       const x = activations + row * rowBytes;
       for (let tile = begin; tile < end; tile++) {
         const columns = output + row * stride + 32 * tile;
-        tileTimesGroup(bits, weights + tile * tileBytes, inputSize, blockSize, x, group, columns, stride, false);
-      }
-      row += group;
-    }
-  }
-}
-
-/**
- * The first half of an expert: `output[m, n] = silu(gate[n] · x[m]) · (up[n] · x[m])` for the rows n of tiles
- * `[tileBegin, tileEnd)`. Parameters as those of `linear`.
- */
-export function gateUp(
-  bits: u32,
-  gate: usize,
-  up: usize,
-  inputSize: u32,
-  blockSize: u32,
-  tileBegin: u32,
-  tileEnd: u32,
-  activations: usize,
-  rows: u32,
-  output: usize,
-  outputStride: u32,
-): void {
-  const tileBytes = sizeOfTile(bits, inputSize, blockSize);
-  const rowBytes = quantizedRowBytes(inputSize, blockSize);
-  const stride: u32 = 4 * outputStride;
-  const block = max(1, BLOCK_BYTES / (2 * tileBytes));
-  for (let begin = tileBegin; begin < tileEnd; begin += block) {
-    const end = min(begin + block, tileEnd);
-    for (let row: u32 = 0; row < rows; ) {
-      const group = groupSize(rows - row);
-      const x = activations + row * rowBytes;
-      for (let tile = begin; tile < end; tile++) {
-        const at = tile * tileBytes;
-        const columns = output + row * stride + 32 * tile;
-        tileTimesGroup(bits, up + at, inputSize, blockSize, x, group, columns, stride, false);
-        tileTimesGroup(bits, gate + at, inputSize, blockSize, x, group, columns, stride, true);
+        tileTimesGroup(bits, weights + tile * tileBytes, inputSize, blockSize, x, group, columns, stride);
       }
       row += group;
     }
@@ -104,12 +67,11 @@ function tileTimesGroup(
   group: u32,
   output: usize,
   stride: u32,
-  gated: bool,
 ): void {
   const blocks = blockCount(inputSize, blockSize);
   const chunks = blockSize / CHUNK;
   const runs = runsOf(bits);
   for (let run: u32 = 0; run < runs; run++) {
-    tileTimesRows(group, bits, run, tile, blocks, chunks, activations, output, stride, gated);
+    tileTimesRows(group, bits, run, tile, blocks, chunks, activations, output, stride);
   }
 }

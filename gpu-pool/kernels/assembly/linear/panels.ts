@@ -141,7 +141,6 @@ function addColumns<R>(words: usize, wordsStride: u32, weights: usize, inputs: u
  * @param width of the panel, whose scales lie at `rowScales`
  * @param columns of it that are outputs, a multiple of 4
  * @param output of the panel's first column; rows `outputStride` floats apart
- * @param gated as in `finish`
  */
 export function scalePanel(
   sums: usize,
@@ -152,14 +151,13 @@ export function scalePanel(
   columns: u32,
   output: usize,
   outputStride: u32,
-  gated: bool,
 ): void {
   for (let row: u32 = 0; row < rows; row++) {
     const xScale = v128.load32_splat(xScales + 4 * row);
     const from = sums + 4 * row * width;
     const to = output + 4 * row * outputStride;
     for (let at: u32 = 0; at < 4 * columns; at += 16) {
-      writeFour(to + at, v128.load(from + at), rowScales + at, xScale, gated);
+      writeFour(to + at, v128.load(from + at), rowScales + at, xScale);
     }
   }
 }

@@ -2,7 +2,8 @@
  * What a product of whole integer matrices elsewhere needs around it. Where many rows meet one matrix, ONNX Runtime's is faster
  * than rows.ts. It wants weights as signed bytes, input by input, and gives the same integers.
  */
-import { one, writeFour } from './codes';
+import { one } from '../simd';
+import { writeFour } from './codes';
 import { BLOCK_TAIL_BYTES, ROW_SCALES_BYTES } from './layout';
 import { sizeOfTile } from './linear';
 import { blockCount, CHUNK, paddedSize, plainScales } from './quantize';
@@ -87,7 +88,6 @@ function storeTwo(codes: v128, steps: v128, zeroPoints: v128, target: usize, str
  * @param sumsStride integers from one row to the next
  * @param plain activations, which have the scales behind them
  * @param output f32, as for `linear`: the columns of tile 0 first
- * @param gated as in `finish`
  */
 export function scaleSums(
   sums: usize,
@@ -101,7 +101,6 @@ export function scaleSums(
   rows: u32,
   output: usize,
   outputStride: u32,
-  gated: bool,
 ): void {
   const tileBytes = sizeOfTile(4, inputSize, blockSize);
   const xScales = plainScales(plain, rows, paddedSize(inputSize, blockSize));
@@ -111,8 +110,8 @@ export function scaleSums(
     for (let tile = tileBegin; tile < tileEnd; tile++) {
       const scales = weights + (tile + 1) * tileBytes - ROW_SCALES_BYTES;
       const target = output + 4 * (row * outputStride + 8 * tile);
-      writeFour(target, v128.load(from), scales, xScale, gated);
-      writeFour(target + 16, v128.load(from, 16), scales + 16, xScale, gated);
+      writeFour(target, v128.load(from), scales, xScale);
+      writeFour(target + 16, v128.load(from, 16), scales + 16, xScale);
       from += 32;
     }
   }

@@ -12,6 +12,9 @@
  *   int8 wide    rows 0 to 3 as they are, and rows 4 to 7 from the second half of the chunk
  *   int8 narrow  the low and high halves of rows 0 to 3 in a first run over the tile, those of rows 4 to 7 in a second
  *
+ * Of two to four rows, V8 puts what belongs to the first two into vectors of 256 bits, and likewise that of the next two, where it
+ * may (see wide-vectors.ts).
+ *
  * Each loop is compiled for every kind of codes, `C`, and of sums, `S`. What it needs in the way of constant vectors it
  * makes from `one()`. It takes one vector of codes per turn, because V8 unrolls it by itself without mixing up turns: with
  * two per turn, values outnumber the registers.
@@ -33,7 +36,6 @@ export function runsOf(bits: u32): u32 {
  * @param chunks of a block
  * @param x activations of the group
  * @param stride bytes from one row of the output to the next
- * @param gated as in `finish`
  */
 export function tileTimesRows(
   group: u32,
@@ -45,14 +47,13 @@ export function tileTimesRows(
   x: usize,
   output: usize,
   stride: u32,
-  gated: bool,
 ): void {
   if (bits == 4) {
-    if (wideDot) timesRows<Int4, i32>(group, run, tile, blocks, chunks, x, output, stride, gated);
-    else timesRows<Int4, i16>(group, run, tile, blocks, chunks, x, output, stride, gated);
+    if (wideDot) timesRows<Int4, i32>(group, run, tile, blocks, chunks, x, output, stride);
+    else timesRows<Int4, i16>(group, run, tile, blocks, chunks, x, output, stride);
   } else {
-    if (wideDot) timesRows<Int8, i32>(group, run, tile, blocks, chunks, x, output, stride, gated);
-    else timesRows<Int8, i16>(group, run, tile, blocks, chunks, x, output, stride, gated);
+    if (wideDot) timesRows<Int8, i32>(group, run, tile, blocks, chunks, x, output, stride);
+    else timesRows<Int8, i16>(group, run, tile, blocks, chunks, x, output, stride);
   }
 }
 
@@ -65,10 +66,9 @@ function timesRows<C, S>(
   x: usize,
   output: usize,
   stride: u32,
-  gated: bool,
 ): void {
-  if (group == 4) fourRows<C, S>(run, tile, blocks, chunks, x, output, stride, gated);
-  else if (group == 3) threeRows<C, S>(run, tile, blocks, chunks, x, output, stride, gated);
-  else if (group == 2) twoRows<C, S>(run, tile, blocks, chunks, x, output, stride, gated);
-  else oneRow<C, S>(run, tile, blocks, chunks, x, output, gated);
+  if (group == 4) fourRows<C, S>(run, tile, blocks, chunks, x, output, stride);
+  else if (group == 3) threeRows<C, S>(run, tile, blocks, chunks, x, output, stride);
+  else if (group == 2) twoRows<C, S>(run, tile, blocks, chunks, x, output, stride);
+  else oneRow<C, S>(run, tile, blocks, chunks, x, output);
 }

@@ -1,3 +1,4 @@
+import { one, together } from '../simd';
 import {
   addDot,
   addHigh,
@@ -11,7 +12,6 @@ import {
   lowSteps,
   lowZeroPoints,
   offset,
-  one,
 } from './codes';
 import { BLOCK_TAIL_BYTES } from './layout';
 import { CHUNK, CODES_BYTES, TAIL_BYTES } from './quantize';
@@ -25,7 +25,6 @@ export function threeRows<C, S>(
   x: usize,
   output: usize,
   stride: u32,
-  gated: bool,
 ): void {
   const mask = i8x16.splat(<i8>(15 * one()));
   let sumLow0 = i32x4.splat(0);
@@ -78,7 +77,9 @@ export function threeRows<C, S>(
       tail += codesBytes + BLOCK_TAIL_BYTES;
     }
   }
-  finish<C, S>(run, output, sumLow0, sumHigh0, end, v128.load(x), gated);
-  finish<C, S>(run, output + stride, sumLow1, sumHigh1, end, v128.load(x, 16), gated);
-  finish<C, S>(run, output + 2 * stride, sumLow2, sumHigh2, end, v128.load(x, 32), gated);
+  const first = together(sumLow0, sumLow1, sumHigh0, sumHigh1);
+  const scale = v128.or(v128.load(x), first);
+  finish<C, S>(run, output, sumLow0, sumHigh0, end, scale);
+  finish<C, S>(run, output + stride, sumLow1, sumHigh1, end, v128.load(x, 16));
+  finish<C, S>(run, output + 2 * stride, sumLow2, sumHigh2, end, v128.load(x, 32));
 }
