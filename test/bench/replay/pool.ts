@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
 import { createDispatcher, type Dispatcher } from '../../../functions/dispatcher/dispatcher.ts';
@@ -6,14 +5,12 @@ import { createDoorbellStreams } from '../../../functions/dispatcher/doorbell-st
 import { connectRedis } from '../../../functions/redis-client.ts';
 import { LocalActuator } from '../../../infra/actuators/local/local-actuator.ts';
 import { findFreePort, type LocalRedis, startLocalRedis } from '../../../infra/redis/local-redis.ts';
-import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_FOLDER, DICTIONARY_MODEL } from '../../support/test-host.ts';
+import { hostsReady } from '../systems/hosts-ready.ts';
 import { openWire, type Wire } from './wire.ts';
 
 const JANUS = fileURLToPath(new URL('../../../infra/cli/janus.ts', import.meta.url));
-const START_LIMIT_MS = 60_000;
-const POLL_MS = 100;
 /** Lines of the hosts' output that are kept for an error. */
 const LINES = 50;
 
@@ -75,13 +72,11 @@ export class ReplayPool implements AsyncDisposable {
     // However the benchmark ends, no host is left running.
     process.once('exit', pool.#kill);
     await pool.actuator.apply(DICTIONARY_MODEL, sizes);
-    const untilMs = performance.now() + START_LIMIT_MS;
-    while (pool.actuator.ready.attention < sizes.attention || pool.actuator.ready.experts < sizes.experts) {
-      if (performance.now() > untilMs) {
-        await pool[Symbol.asyncDispose]();
-        throw new JanusError(`The hosts were not ready in time:\n${pool.#lines.join('\n')}`);
-      }
-      await sleep(POLL_MS);
+    try {
+      await hostsReady(pool.actuator, sizes, pool.#lines);
+    } catch (error) {
+      await pool[Symbol.asyncDispose]();
+      throw error;
     }
     return pool;
   }
