@@ -1,5 +1,5 @@
 import { openHostMemory } from '../exchange/lane-memory.ts';
-import { loadKernels } from '../kernels/kernels.ts';
+import { loadKernels } from '../kernels/load-kernels.ts';
 import type { AttentionCompute } from '../runtime/attention-compute.ts';
 import { AttentionModel } from '../runtime/attention-model.ts';
 import { KernelAttentionModel } from '../runtime/kernel/kernel-attention-model.ts';

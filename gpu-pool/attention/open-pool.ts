@@ -23,7 +23,7 @@ import { RedisRelay } from '../exchange/redis-relay.ts';
 import { RoundExchange, RoundRows } from '../exchange/round-exchange.ts';
 import { type Assistant, SharedMemoryLink } from '../exchange/shared-memory-link.ts';
 import { SocketLink } from '../exchange/socket-link.ts';
-import { loadKernels } from '../kernels/kernels.ts';
+import { loadKernels } from '../kernels/load-kernels.ts';
 import type { GateModel } from '../runtime/gate-model.ts';
 import type { KernelSource } from '../runtime/kernel/kernel-source.ts';
 import { DEFAULT_TRACE_SAMPLING, TraceSampler } from './trace-sampler.ts';

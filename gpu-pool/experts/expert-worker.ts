@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { openHostMemory, openLane } from '../exchange/lane-memory.ts';
 import { LaneServer, type LaneServerOptions } from '../exchange/lane-server.ts';
-import { loadKernels } from '../kernels/kernels.ts';
+import { loadKernels } from '../kernels/load-kernels.ts';
 import { ExpertModel } from '../runtime/expert-model.ts';
 import type { KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';
 import { kernelTasks } from '../runtime/kernel/kernel-tasks.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
-import { loadKernels } from '../kernels/kernels.ts';
+import { loadKernels } from '../kernels/load-kernels.ts';
 import { packedFormats } from '../packed/packed-formats.ts';
 import { productsAreExact } from '../runtime/kernel/product-scratch.ts';
 import { tinyConfig } from '../runtime/testing/tiny-model.ts';

@@ -6,7 +6,7 @@ import { fullCacheBytes } from '../attention/cache-size.ts';
 import type { AttentionKernels } from '../attention/worker-protocol.ts';
 import { type LaneMemory, laneBytes } from '../exchange/lane-layout.ts';
 import { KernelMemory } from '../kernels/kernel-memory.ts';
-import { compileKernels, loadKernels } from '../kernels/kernels.ts';
+import { compileKernels, loadKernels } from '../kernels/load-kernels.ts';
 import { type AttentionSizes, layOutAttention } from '../runtime/kernel/attention-layout.ts';
 import { isKernelFormat, kernelExpertBytes } from '../runtime/kernel/kernel-experts.ts';
 import type { KernelReach, KernelSource, TeamSource } from '../runtime/kernel/kernel-source.ts';

@@ -1,6 +1,7 @@
 import { KernelMemory } from '../../kernels/kernel-memory.ts';
 import { kernelsRun } from '../../kernels/kernel-support.ts';
-import { type Kernels, loadKernels } from '../../kernels/kernels.ts';
+import type { Kernels } from '../../kernels/kernels.ts';
+import { loadKernels } from '../../kernels/load-kernels.ts';
 import { WEIGH_BLOCK } from '../../kernels/sizes.ts';
 
 const SMALLEST_TEMPERATURE = 1e-30;

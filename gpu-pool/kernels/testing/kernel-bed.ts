@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KernelMemory } from '../kernel-memory.ts';
-import { compileKernels, type Kernels, loadKernels } from '../kernels.ts';
+import type { Kernels } from '../kernels.ts';
+import { compileKernels, loadKernels } from '../load-kernels.ts';
 
 /** Kernels on a memory of their own, and the two steps of every test: put arguments there, look at results. */
 export interface KernelBed {

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Kernels, loadKernels } from '../kernels.ts';
+import type { Kernels } from '../kernels.ts';
+import { loadKernels } from '../load-kernels.ts';
 
 /** What a thread gets: the shared memory, the compiled kernels and one call of `linear`. */
 export interface LinearTask {

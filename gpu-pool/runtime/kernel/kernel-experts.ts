@@ -1,7 +1,8 @@
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import type { ModelConfig } from '../../../shared/model/config.ts';
 import { expertTensors } from '../../../shared/model/tensors.ts';
-import { type Kernels, loadKernels } from '../../kernels/kernels.ts';
+import type { Kernels } from '../../kernels/kernels.ts';
+import { loadKernels } from '../../kernels/load-kernels.ts';
 import { quantizedBytes } from '../../kernels/sizes.ts';
 import { storedBytes } from '../../kernels/stored-matrix.ts';
 import { LARGEST_BLOCK } from '../../kernels/tile8.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { kernelsRun } from './kernel-support.ts';
-import { compileKernels, loadKernels } from './kernels.ts';
+import { compileKernels, loadKernels } from './load-kernels.ts';
 import { buildKernels } from './testing/kernel-bed.ts';
 
 test('names the missing file and the command that builds it', () => {
