@@ -44,22 +44,23 @@ function costLines({ model, table, capacity }: PerformanceProfile): string[] {
     shared === undefined
       ? 'each instance has processors of its own'
       : `${shared.count} processors for all instances${shared.helping ? ', which help each other' : ''}`,
-    ...(contention === undefined ? [] : [contentionLine(contention)]),
+    ...(contention === undefined ? [] : [contentionLine(contention, shared?.helping === true)]),
     ...(stepsApart ? ['each attention instance sends its layer steps for itself'] : []),
     `a_max for ${table.instances[0]} to ${table.instances.at(-1)} expert instances of ${capacity} slots`,
   ];
 }
 
-function contentionLine(contention: ContentionCost): string {
-  const { parallelShare, spreadMs, workFactor, besideMs, rowWorkMs, contextWorkMs } = contention;
+function contentionLine(contention: ContentionCost, helping: boolean): string {
+  const { parallelShare, spreadMs, crowding, workFactor, besideMs, rowWorkMs, contextWorkMs } = contention;
   const work = [`${decimals(workFactor)} times the step`];
   for (const [name, ms] of Object.entries({ besideMs, rowWorkMs, contextWorkMs })) {
     if (ms > 0) work.push(`${decimals(1_000 * ms, 3)} µs (${name.replace(/Ms$/, '')})`);
   }
-  return (
-    `  ${percent(parallelShare)} of further processors beside each other, ${decimals(1_000 * spreadMs, 3)} µs per layer and further ` +
-    `expert instance; work of a step: ${work.join(' + ')}`
-  );
+  const instances = helping
+    ? `${percent(crowding)} longer per thread without a processor`
+    : `${percent(parallelShare)} of further processors beside each other, ${decimals(1_000 * spreadMs, 3)} µs per layer and further ` +
+      'expert instance';
+  return `  ${instances}; work of a step: ${work.join(' + ')}`;
 }
 
 const qualityLines = ({ quality }: PerformanceProfile): string[] =>

@@ -61,10 +61,9 @@ export async function measureProfile(options: ProfileOptions): Promise<MeasuredP
 async function measureLoads(options: ProfileOptions): Promise<LoadMeasurement[]> {
   const { redis, card, earlier = [], limitMs = LOADS_LIMIT_MS, warmUpMs = WARM_UP_MS, log } = options;
   const hosts = await readMembers(redis, card.id);
-  const slots = hosts
-    .flatMap(({ attention }) => attention)
-    .reduce((sum, instance) => sum + instance.slots, 0);
-  const shapes = profileLoads(slots, card.contextLength);
+  const attention = hosts.flatMap((host) => host.attention);
+  const slots = attention.reduce((sum, instance) => sum + instance.slots, 0);
+  const shapes = profileLoads(slots, attention.length, card.contextLength);
   await warmUp(options, shapes[0]!, warmUpMs);
   const loads: LoadMeasurement[] = [];
   const untilMs = performance.now() + limitMs;

@@ -24,34 +24,44 @@ const LEAST_BOUND = 2;
  * @param alone the model without contention, whose processors are shared
  */
 export function fitContention(loads: readonly LoadMeasurement[], alone: PerformanceModel): ContentionCost {
-  const spread = fitSpread(
-    loads.filter(({ attention, experts }) => attention === 1 && experts > 1),
-    alone,
-  );
+  const spreading = loads.filter(({ attention, experts }) => attention === 1 && experts > 1);
+  const spread = alone.shared!.helping ? fitCrowding(spreading, alone) : fitSpread(spreading, alone);
   return fitWork(loads, withSpread(alone, spread));
 }
 
-type Spread = Pick<ContentionCost, 'parallelShare' | 'spreadMs'>;
+type Spread = Partial<ContentionCost>;
+
+function fitCrowding(loads: readonly LoadMeasurement[], alone: PerformanceModel): Spread {
+  const over = loads.map((load) => {
+    const share = predictTpot(alone, load).totalMs / load.totalMs;
+    const beyond = Math.max(0, load.attention + load.experts - alone.shared!.count);
+    return { per: beyond * share, rest: 1 - share };
+  });
+  return { crowding: slopeOf(over) };
+}
 
 function fitSpread(loads: readonly LoadMeasurement[], alone: PerformanceModel): Spread {
   if (loads.length === 0) {
-    const { parallelShare, spreadMs } = NO_CONTENTION;
     // Between hosts each further message is likely to cost what the first does.
-    return { parallelShare, spreadMs: alone.queuedApart ? alone.link.fixedMs : spreadMs };
+    return alone.queuedApart ? { spreadMs: alone.link.fixedMs } : {};
   }
-  const tried = PARALLEL_SHARES.map((share) => {
-    const without = withSpread(alone, { parallelShare: share, spreadMs: 0 });
-    const over = loads.map((load) => {
-      const perMs = (alone.layers * (load.experts - 1)) / load.totalMs;
-      return { perMs, rest: 1 - predictTpot(without, load).totalMs / load.totalMs };
-    });
-    const squares = over.reduce((sum, { perMs }) => sum + perMs ** 2, 0);
-    const ms = Math.max(0, over.reduce((sum, { perMs, rest }) => sum + perMs * rest, 0) / squares);
-    const error = over.reduce((sum, { perMs, rest }) => sum + (rest - ms * perMs) ** 2, 0);
-    return { parallelShare: share, spreadMs: ms, error };
+  const tried = PARALLEL_SHARES.map((parallelShare) => {
+    const without = withSpread(alone, { parallelShare });
+    const over = loads.map((load) => ({
+      per: (alone.layers * (load.experts - 1)) / load.totalMs,
+      rest: 1 - predictTpot(without, load).totalMs / load.totalMs,
+    }));
+    const spreadMs = slopeOf(over);
+    const error = over.reduce((sum, { per, rest }) => sum + (rest - spreadMs * per) ** 2, 0);
+    return { spread: { parallelShare, spreadMs }, error };
   });
-  const best = tried.reduce((least, each) => (each.error < least.error ? each : least));
-  return { parallelShare: best.parallelShare, spreadMs: best.spreadMs };
+  return tried.reduce((least, each) => (each.error < least.error ? each : least)).spread;
+}
+
+/** The cost that makes up best for the rest of each load of which it is `per` a unit; 0 where none does. */
+function slopeOf(over: readonly { readonly per: number; readonly rest: number }[]): number {
+  const squares = over.reduce((sum, { per }) => sum + per ** 2, 0);
+  return squares === 0 ? 0 : Math.max(0, over.reduce((sum, { per, rest }) => sum + per * rest, 0) / squares);
 }
 
 const withSpread = (model: PerformanceModel, spread: Spread): PerformanceModel => ({

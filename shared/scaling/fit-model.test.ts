@@ -87,9 +87,15 @@ describe('fitModel', () => {
   test('finds again all work of threads that help each other, whose steps alone are no measure of it', () => {
     const sharing = { shared: { count: 2, helping: true }, stepsApart: true };
     const work = { workFactor: 0, besideMs: 0.2, rowWorkMs: 3, contextWorkMs: 0.002 };
-    const contended = { ...TRUE, ...sharing, contention: { ...NO_CONTENTION, ...work } };
-    const loads = [1, 3].flatMap((attention) => measurements(contended, { attention, experts: 1 }, 1.9));
+    const contended = { ...TRUE, ...sharing, contention: { ...NO_CONTENTION, ...work, crowding: 0.15 } };
+    const layouts = [
+      { attention: 1, experts: 1 },
+      { attention: 1, experts: 3 },
+      { attention: 3, experts: 1 },
+    ];
+    const loads = layouts.flatMap((sizes) => measurements(contended, sizes, 1.9));
     const { model } = fitModel(loads, { ...DEPLOYMENT, ...sharing });
+    expect(model.contention!.crowding).toBeCloseTo(0.15, 3);
     expect(model.contention!.rowWorkMs).toBeCloseTo(work.rowWorkMs, 3);
     expect(model.contention!.contextWorkMs).toBeCloseTo(work.contextWorkMs, 5);
     const other = { attention: 2, experts: 1, batch: 20, context: 200, aMax: 20 };

@@ -95,10 +95,14 @@ function fitParts(
   // Who computes its experts' work itself waits for nobody: the exchange is what they take.
   const helping = deployment.shared?.helping === true;
   const experts = helping
-    ? fitPart([one, ({ aMax }) => aMax, expertRows], ({ exchangeMs }) => exchangeMs)
+    ? fitPart(
+        [one, (load) => load.experts * load.aMax, (load) => load.experts * expertRows(load)],
+        ({ exchangeMs }) => exchangeMs,
+      )
     : fitPart([one, ({ activated }) => activated, expertRows], ({ expertsMs }) => expertsMs);
   const [fixedMs, perActivatedMs, perRowMs] = experts.coefficients as [number, number, number];
   const computed: Feature = (load) => {
+    if (helping) return load.exchangeMs;
     const busiest = fixedMs + perActivatedMs * load.aMax + perRowMs * expertRows(load);
     return busiest * Math.max(1, load.experts / (deployment.shared?.count ?? load.experts));
   };

@@ -80,6 +80,18 @@ describe('instances that share processors', () => {
     expect(spread.linkMs - linkMs).toBeCloseTo(MODEL.layers * 3 * 0.5, 9);
   });
 
+  test('of one host help each other, and wait for threads that have no processor while there is one to help', () => {
+    const helping = { ...on(2, { crowding: 0.1 }), shared: { count: 2, helping: true } };
+    const alone = predictTpot(helping, { ...operation, experts: 1, aMax: 12 }).totalMs;
+    const without = predictTpot({ ...helping, contention: NO_CONTENTION }, operation).totalMs;
+    expect(without).toBeCloseTo(alone, 9);
+    // Five threads, of which three have no processor.
+    expect(predictTpot(helping, operation).totalMs).toBeCloseTo(1.3 * alone, 9);
+    const two = { ...operation, attention: 2 };
+    const uncrowded = { ...helping, contention: NO_CONTENTION };
+    expect(predictTpot(helping, two).totalMs).toBeCloseTo(predictTpot(uncrowded, two).totalMs, 9);
+  });
+
   test('take what all their work takes the processors, where that is more than one step takes alone', () => {
     const contention = { workFactor: 1.5, besideMs: 7 };
     const four = { ...operation, attention: 4, experts: 1 };

@@ -51,6 +51,11 @@ export interface ContentionCost {
   readonly parallelShare: number;
   /** What each expert instance beyond the first adds to a layer step: a message, a thread more to wake. */
   readonly spreadMs: number;
+  /**
+   * Where threads help each other with the steps of one attention instance: by what share of itself a step takes longer for each
+   * thread beyond the processors, since all wait for one that has none.
+   */
+  readonly crowding: number;
   /** Processor time that a step takes per time that it takes alone: above 1 where threads run beside each other. */
   readonly workFactor: number;
   /** Processor time per step beyond that: telling its tokens, Redis, gateways. */
@@ -67,6 +72,7 @@ export interface ContentionCost {
 export const NO_CONTENTION: ContentionCost = {
   parallelShare: 1,
   spreadMs: 0,
+  crowding: 0,
   workFactor: 1,
   besideMs: 0,
   rowWorkMs: 0,
@@ -193,28 +199,46 @@ interface AloneTimes {
 }
 
 function aloneTimes(model: PerformanceModel, operation: Operation): AloneTimes {
-  const { attention, experts, link, step, shared, expertsPerToken } = model;
-  const { batch, context, aMax, experts: instances } = operation;
+  const { attention, link, step, shared } = model;
+  const { batch, context, experts: instances } = operation;
   const rows = batch / busyAttention(model, operation.attention, batch);
   const together = model.stepsApart ? rows : batch;
-  const { parallelShare, spreadMs } = model.contention ?? NO_CONTENTION;
-  const busiest =
-    experts.fixedMs +
-    experts.perActivatedMs * aMax +
-    (experts.perRowMs * together * expertsPerToken) / instances;
-  const threads = Math.min(instances, shared?.count ?? instances);
+  const { spreadMs } = model.contention ?? NO_CONTENTION;
   const spread = shared === undefined ? 0 : (instances - 1) * spreadMs;
-  const workedMs = instances * busiest;
+  const longer = crowdingFactor(model, operation);
+  const { workedMs, computedMs } = expertTimes(model, operation, together);
+  const attentionMs = rowsMs(attention, rows) + attention.perContextTokenMs * rows * context;
   return {
-    attentionMs: Math.max(
-      attention.floorMs,
-      rowsMs(attention, rows) + attention.perContextTokenMs * rows * context,
-    ),
-    sentMs: link.fixedMs + link.perRowMs * together + spread,
-    computedMs: workedMs / (1 + parallelShare * (threads - 1)),
-    workedMs,
-    stepMs: rowsMs(step, rows),
+    attentionMs: longer * Math.max(attention.floorMs, attentionMs),
+    sentMs: longer * (link.fixedMs + link.perRowMs * together + spread),
+    computedMs: longer * computedMs,
+    workedMs: longer * workedMs,
+    stepMs: longer * rowsMs(step, rows),
   };
+}
+
+/** Of several attention instances one always has work for a processor, so that only a lone one waits for threads. */
+function crowdingFactor({ shared, contention }: PerformanceModel, { attention, experts }: Operation): number {
+  if (shared?.helping !== true || attention > 1) return 1;
+  return 1 + (contention ?? NO_CONTENTION).crowding * Math.max(0, attention + experts - shared.count);
+}
+
+/** @param rows of a layer step */
+function expertTimes(
+  { experts, expertsPerToken, shared, contention }: PerformanceModel,
+  { aMax, experts: instances }: Operation,
+  rows: number,
+): Pick<AloneTimes, 'workedMs' | 'computedMs'> {
+  const busiest = experts.perActivatedMs * aMax + (experts.perRowMs * rows * expertsPerToken) / instances;
+  if (shared?.helping) {
+    // Whatever instances there are, the same threads compute all groups, and as one was measured.
+    const workedMs = experts.fixedMs + instances * busiest;
+    return { workedMs, computedMs: workedMs };
+  }
+  const workedMs = instances * (experts.fixedMs + busiest);
+  const threads = Math.min(instances, shared?.count ?? instances);
+  const { parallelShare } = contention ?? NO_CONTENTION;
+  return { workedMs, computedMs: workedMs / (1 + parallelShare * (threads - 1)) };
 }
 
 /** How much a batch is one of several rows: from 0 for one row to 1 for two, between them where some instances have one. */

@@ -62,6 +62,7 @@ describe('refine', () => {
     const contention = {
       parallelShare: 0.4,
       spreadMs: 0.1,
+      crowding: 0.2,
       workFactor: 1.5,
       besideMs: 1,
       rowWorkMs: 1,

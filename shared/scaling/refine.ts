@@ -43,7 +43,7 @@ export function driftOf({ weight, ratios, squares }: Refinement): number {
 /** The model with all costs multiplied by `correction`. */
 export function corrected(model: PerformanceModel, correction: number): PerformanceModel {
   const { contention } = model;
-  const { parallelShare, workFactor } = contention ?? NO_CONTENTION;
+  const { parallelShare, crowding, workFactor } = contention ?? NO_CONTENTION;
   return {
     ...model,
     attention: scaled(model.attention, correction),
@@ -51,7 +51,7 @@ export function corrected(model: PerformanceModel, correction: number): Performa
     link: scaled(model.link, correction),
     step: scaled(model.step, correction),
     ...(contention && {
-      contention: { ...scaled(contention, correction), parallelShare, workFactor },
+      contention: { ...scaled(contention, correction), parallelShare, crowding, workFactor },
     }),
   };
 }
