@@ -101,6 +101,13 @@ describe('instances that share processors', () => {
     expect(predictTpot(on(8, contention), one).totalMs).toBeCloseTo(predictTpot(MODEL, one).totalMs, 9);
   });
 
+  test('queue for experts that compute slower beside them than alone', () => {
+    const three = { ...operation, attention: 3, experts: 1, context: 0 };
+    const cycleMs = predictTpot(on(3), three).totalMs;
+    const slower = predictTpot(on(3, { workFactor: 1.25 }), three).totalMs;
+    expect(slower).toBeCloseTo(1.25 * cycleMs, 9);
+  });
+
   test('of hosts that take sequences off one queue, some are idle by chance while there are few', () => {
     const apart = { ...on(2), queuedApart: true };
     // Of two, one is missed by both sequences with a probability of a quarter each.

@@ -172,8 +172,9 @@ export function predictTpot(model: PerformanceModel, operation: Operation): Tpot
   const layerMs = attended + sentMs + computedMs + stepMs / layers;
   let cycleMs = layerMs;
   if (model.stepsApart) {
+    const slower = besideOthers(model, operation);
     const servedMs = workedMs / operation.experts;
-    cycleMs = contendedCycle(operation.attention, layerMs - servedMs, servedMs);
+    cycleMs = contendedCycle(operation.attention, slower * (layerMs - servedMs), slower * servedMs);
   }
   // One instance was measured as it is, with all processors at its service.
   if (model.shared !== undefined && operation.attention > 1) {
@@ -187,6 +188,10 @@ export function predictTpot(model: PerformanceModel, operation: Operation): Tpot
   };
   return { ...parts, totalMs: parts.attentionMs + parts.expertsMs + parts.linkMs + parts.stepMs };
 }
+
+/** How many times as long work takes where threads run beside each other, as those of several attention instances do. */
+const besideOthers = ({ shared, contention }: PerformanceModel, { attention }: Operation): number =>
+  shared === undefined || attention === 1 ? 1 : Math.max(1, (contention ?? NO_CONTENTION).workFactor);
 
 /** What a layer takes an attention instance that has the machine to itself, and what its step takes besides. */
 interface AloneTimes {
