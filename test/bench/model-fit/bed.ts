@@ -10,11 +10,14 @@ import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_MODEL } from '../../support/test-host.ts';
 import { JanusProcess } from '../peer/janus/janus-process.ts';
-import { CAPACITY, HostProcesses, SEQUENCES_PER_ATTENTION } from './host-processes.ts';
+import { HostProcesses } from '../systems/host-processes.ts';
 import type { Kind } from './layouts.ts';
 
 /** Largest n_e that a case may have. */
 const MOST_EXPERTS = 8;
+/** Sequences that an attention instance holds, and replica slots of an expert instance: all experts. */
+export const SEQUENCES_PER_ATTENTION = 16;
+const CAPACITY = 32;
 
 /** A pool that runs, ready to be measured; closed with `parts`. */
 export async function startBed(
@@ -44,7 +47,14 @@ export async function startBed(
 type Connected = Pick<ProfileOptions, 'redis' | 'dispatcher'>;
 
 async function startApart(sizes: PoolSizes, parts: AsyncDisposableStack): Promise<Connected> {
-  return parts.use(await HostProcesses.start(sizes));
+  const flagsOf = (role: 'attention' | 'experts', expertInstances: number): string[] =>
+    role === 'experts'
+      ? ['--experts', '1', '--slots', String(CAPACITY)]
+      : [
+          ...['--attention', '1', '--expert-instances', String(expertInstances)],
+          ...['--kv-slots', String(SEQUENCES_PER_ATTENTION)],
+        ];
+  return parts.use(await HostProcesses.start({ name: 'model-fit', sizes, most: sizes, flagsOf }));
 }
 
 /** Every expert instance has slots for all experts, as those in processes of their own. */

@@ -9,8 +9,7 @@ import { correctionOf, type Refinement, refine, UNREFINED } from '../../../share
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { LoadWatch } from '../peer/measure/machine-load.ts';
 import { median } from '../results.ts';
-import { startBed } from './bed.ts';
-import { SEQUENCES_PER_ATTENTION } from './host-processes.ts';
+import { SEQUENCES_PER_ATTENTION, startBed } from './bed.ts';
 import { drawCases, type FitCase, KINDS, type Kind } from './layouts.ts';
 
 const FULL_PER_KIND = 10;

@@ -6,9 +6,10 @@ import { followWanted } from '../../../infra/actuators/follow-wanted.ts';
 import type { PerformanceProfile, ScalingTarget } from '../../../shared/protocol/scaling.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_MODEL } from '../../support/test-host.ts';
+import type { HostProcesses } from '../systems/host-processes.ts';
 import { type Answered, sendDay } from './clients.ts';
 import type { Arrival } from './day.ts';
-import { ReplayPool, SEQUENCES_PER_ATTENTION } from './pool.ts';
+import { SEQUENCES_PER_ATTENTION, startReplayPool } from './pool.ts';
 
 const SAMPLE_MS = 250;
 const SCALER_MS = 1_000;
@@ -51,8 +52,8 @@ export async function playDay(
   most: PoolSizes,
   scaling?: Scaling,
 ): Promise<Played> {
-  await using pool = await ReplayPool.start(first, most);
   await using parts = new AsyncDisposableStack();
+  const pool = await startReplayPool(first, most, parts);
   await fillSlots(pool, first, WARM_UP_ROUNDS);
   if (scaling !== undefined) {
     for (const stop of await scale(pool, scaling)) parts.defer(stop);
@@ -75,7 +76,8 @@ export async function playDay(
 
 /** Tokens per second of instances whose slots are all taken all the time. */
 export async function fullThroughput(sizes: PoolSizes): Promise<number> {
-  await using pool = await ReplayPool.start(sizes, sizes);
+  await using parts = new AsyncDisposableStack();
+  const pool = await startReplayPool(sizes, sizes, parts);
   await fillSlots(pool, sizes, WARM_UP_ROUNDS);
   const answers = await fillSlots(pool, sizes, FULL_ROUNDS);
   const readAtMs = answers.flatMap((answer) => answer.readAtMs).sort((a, b) => a - b);
@@ -86,7 +88,7 @@ export async function fullThroughput(sizes: PoolSizes): Promise<number> {
 }
 
 /** Has every slot taken so many times, by requests that all come at once. */
-function fillSlots(pool: ReplayPool, { attention }: PoolSizes, rounds: number): Promise<Answered[]> {
+function fillSlots(pool: HostProcesses, { attention }: PoolSizes, rounds: number): Promise<Answered[]> {
   const count = rounds * attention * SEQUENCES_PER_ATTENTION;
   const arrivals = Array.from({ length: count }, (_, seed) => ({
     atMs: 0,
@@ -98,7 +100,7 @@ function fillSlots(pool: ReplayPool, { attention }: PoolSizes, rounds: number): 
 
 /** The scaler and who follows it, both as in production. */
 async function scale(
-  { redis, actuator }: ReplayPool,
+  { redis, actuator }: HostProcesses,
   { profile, target }: Scaling,
 ): Promise<(() => Promise<void>)[]> {
   await storeProfile(redis, DICTIONARY_MODEL, profile);

@@ -6,11 +6,12 @@ import type { ModelCard } from '../../../shared/protocol/member.ts';
 import type { PerformanceProfile } from '../../../shared/protocol/scaling.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { DICTIONARY_MODEL } from '../../support/test-host.ts';
-import { ReplayPool } from './pool.ts';
+import { startReplayPool } from './pool.ts';
 
 /** The costs of a small layout; what instances more make of them, the model says. */
 export async function profileOf(sizes: PoolSizes, mostExperts: number): Promise<PerformanceProfile> {
-  await using pool = await ReplayPool.start(sizes, sizes);
+  await using parts = new AsyncDisposableStack();
+  const pool = await startReplayPool(sizes, sizes, parts);
   const { redis, dispatcher } = pool;
   const [card, placement] = [
     await redis.hget(modelsKey, DICTIONARY_MODEL),
