@@ -73,6 +73,8 @@ export function drawReplay(day: Day, targets: TokenTargets, played: Played): str
     ),
   ];
   const [width, height] = [LEFT + WIDTH + 20, TOP + panels.length * (PANEL + GAP)];
+  const under = height - GAP + 16;
+  const minutes = (day.durationMs / 60_000).toPrecision(3);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
     '<title>A compressed day: load, instances, and attainment</title>',
@@ -80,6 +82,8 @@ export function drawReplay(day: Day, targets: TokenTargets, played: Played): str
     ...panels.map(
       (content, i) => `<g transform="translate(${LEFT} ${TOP + i * (PANEL + GAP)})">${content}</g>`,
     ),
+    `<text x="${LEFT}" y="${under}">0 minutes</text>`,
+    `<text x="${LEFT + WIDTH}" y="${under}" text-anchor="end">${minutes}</text>`,
     '</svg>\n',
   ].join('\n');
 }
