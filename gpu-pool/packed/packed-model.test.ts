@@ -187,17 +187,37 @@ describe('a packed model', () => {
     }
     checkpoint.close();
     const { name, shape } = down;
-    expect(
-      sameBytes(
-        model.stored(name, shape)!,
-        place.subarray(group.parts[2]!.offset).subarray(0, group.parts[2]!.bytes),
-      ),
-    ).toBe(true);
+    const { offset, bytes: partBytes } = group.parts[2]!;
+    const stored = new Uint8Array(partBytes);
+    expect(model.readStored(name, shape, stored)).toBe(true);
+    expect(sameBytes(stored, place.subarray(offset, offset + partBytes))).toBe(true);
+    const { router } = modelTensors(config).layer(2);
+    expect(model.readStored(router.name, router.shape, stored)).toBe(false);
     expect(new Uint8Array(memory.buffer, 4_096 + bytes).every((byte) => byte === 0)).toBe(true);
     expect(() => model.readExpert(2, 5, place.subarray(1))).toThrow(/layer 2 expert 5.* has \d+/);
     expect(() => model.readExpert(2, 8, place)).toThrow(/no expert 8 of layer 2.*3 layers of 8 experts/);
     model.close();
     expect(() => model.readExpert(2, 5, place)).toThrow(/experts-2\.bin is not open/);
+  });
+
+  it('leaves what it gave out as it was when other groups are read, and when it is closed', async () => {
+    writeTinyCheckpoint(source);
+    await packQuietly(source, target, 'int4');
+    const model = openPacked(target);
+    const { embedding, finalNorm, layer } = modelTensors(model.config);
+    const given = [embedding, finalNorm, layer(0).inputNorm, layer(0).router, layer(1).router].map(
+      ({ name, shape }) => ({ name, shape, numbers: model.float32(name, shape) }),
+    );
+    const { name, shape } = layer(1).keyProjection;
+    const { codes } = model.quantized(name, shape)!;
+    model.close();
+    const other = openPacked(target);
+    for (const { name, shape, numbers } of given) {
+      expect(sameBytes(numbers, other.float32(name, shape)), name).toBe(true);
+    }
+    expect(sameBytes(codes, other.quantized(name, shape)!.codes)).toBe(true);
+    other.close();
+    expect(() => model.float32(name, shape)).toThrow(/attention\.bin is not open/);
   });
 
   it('aligns experts to pages and matrices to cache lines', async () => {

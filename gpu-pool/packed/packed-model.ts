@@ -102,7 +102,9 @@ export class PackedModel implements ModelWeights {
   readonly #quantized = new Map<string, Location>();
   readonly #groups = new Map<string, PackedGroup>();
   /** The group that was read last, because the tensors of a group are asked for one after the other. */
-  #latest: { readonly group: PackedGroup; readonly bytes: Uint8Array } | null = null;
+  #latest: PackedGroup | null = null;
+  /** Its bytes. Nobody keeps a view of them: memory of its own per group would wait for the garbage collector, all of it at once. */
+  #bytes = new Uint8Array(0);
 
   /** Of what `openPacked` has checked. Takes `files` over, and closes them. */
   constructor(folder: string, manifest: PackedManifest, config: ModelConfig, files: PackedFiles) {
@@ -160,13 +162,14 @@ export class PackedModel implements ModelWeights {
    */
   float32(name: string, shape: readonly number[]): Float32Array {
     const { group, part } = this.#find(name, shape, this.#plain, this.#quantized);
-    return decodePart(this.#read(group, part), part.shape, part.format);
+    const bytes = part.format.form === 'f32' ? this.#take(group, part) : this.#read(group, part);
+    return decodePart(bytes, part.shape, part.format);
   }
 
   /** @throws JanusError as `float32` does */
   bfloat16(name: string, shape: readonly number[]): Uint8Array | undefined {
     const { group, part } = this.#find(name, shape, this.#plain, this.#quantized);
-    return part.format.form === 'bf16' ? this.#read(group, part) : undefined;
+    return part.format.form === 'bf16' ? this.#take(group, part) : undefined;
   }
 
   /**
@@ -181,16 +184,23 @@ export class PackedModel implements ModelWeights {
     return decodeBlocks(this.#read(group, part), part.shape, part.format);
   }
 
-  /** The bytes of a tensor that is stored as the kernels read it; undefined where it is not. @throws JanusError as `float32` does */
-  stored(name: string, shape: readonly number[]): Uint8Array | undefined {
+  /**
+   * Writes the bytes of a tensor that is stored as the kernels read it to the beginning of `target`.
+   *
+   * @returns false where it is not stored so
+   * @throws JanusError as `float32` does
+   */
+  readStored(name: string, shape: readonly number[], target: Uint8Array): boolean {
     const { group, part } = this.#find(name, shape, this.#quantized, this.#plain);
-    return part.format.form === 'blocks' ? this.#read(group, part) : undefined;
+    if (part.format.form !== 'blocks') return false;
+    target.set(this.#read(group, part));
+    return true;
   }
 
   /** Closes the files. May be called more than once. */
   close(): void {
     this.#files.close();
-    this.#latest = null;
+    this.#makeRoom(0);
   }
 
   #find(
@@ -215,12 +225,29 @@ export class PackedModel implements ModelWeights {
     return found;
   }
 
+  /** A part's bytes, for the caller alone. */
+  #take(group: PackedGroup, part: PackedPart): Uint8Array {
+    if (group.parts.length > 1) return this.#read(group, part).slice();
+    const bytes = new Uint8Array(group.bytes);
+    this.#files.readGroup(group, bytes);
+    return bytes.subarray(part.offset, part.offset + part.bytes);
+  }
+
+  /** A view of a part's bytes, until another group is read. */
   #read(group: PackedGroup, part: PackedPart): Uint8Array {
-    if (this.#latest?.group !== group) {
-      const bytes = new Uint8Array(group.bytes);
-      this.#files.readGroup(group, bytes);
-      this.#latest = { group, bytes };
+    if (this.#latest !== group) {
+      this.#latest = null;
+      if (this.#bytes.length < group.bytes) this.#makeRoom(group.bytes);
+      this.#files.readGroup(group, this.#bytes);
+      this.#latest = group;
     }
-    return this.#latest.bytes.subarray(part.offset, part.offset + part.bytes);
+    return this.#bytes.subarray(part.offset, part.offset + part.bytes);
+  }
+
+  /** Gives the memory of the last group back at once, and takes other. */
+  #makeRoom(bytes: number): void {
+    this.#latest = null;
+    this.#bytes.buffer.transfer(0);
+    this.#bytes = new Uint8Array(bytes);
   }
 }

@@ -25,7 +25,7 @@ type Tensors = Record<string, Tensor>;
 /** The part of ONNX Runtime's native object that we call. */
 interface NativeSession {
   loadModel(buffer: ArrayBufferLike, byteOffset: number, byteLength: number, options: object): void;
-  run(feeds: Tensors, fetches: Tensors, options: object): unknown;
+  run(feeds: Tensors, fetches: Tensors, options: object): Tensors;
   dispose(): void;
 }
 
@@ -80,7 +80,8 @@ export class GraphSession {
    */
   run(inputs: Readonly<Record<string, TensorView>>, outputs: Readonly<Record<string, TensorView>>): void {
     try {
-      this.#native.run(tensors(inputs), tensors(outputs), NO_OPTIONS);
+      const fetches = tensors(outputs);
+      freeCopies(this.#native.run(tensors(inputs), fetches, NO_OPTIONS), fetches);
     } catch (error) {
       throw new JanusError(`graph ${this.name}: ONNX Runtime failed: ${text(error)}`, { cause: error });
     }
@@ -110,6 +111,19 @@ function tensors(views: Readonly<Record<string, TensorView>>): Tensors {
   }
   return result;
 }
+
+/**
+ * Besides writing to `fetches`, the binding copies what it wrote to buffers of its own. Left to the garbage collector, which comes
+ * when they are tens of megabytes, they are that much memory per thread, and new pages for every run.
+ */
+function freeCopies(results: Tensors, fetches: Tensors): void {
+  const ours = Object.values(fetches).map(bufferOf);
+  for (const buffer of Object.values(results).map(bufferOf)) {
+    if (buffer instanceof ArrayBuffer && !ours.includes(buffer)) buffer.transfer(0);
+  }
+}
+
+const bufferOf = ({ data }: Tensor): ArrayBufferLike => (data as TensorData).buffer;
 
 function tensor(data: TensorData, dimensions: readonly number[]): Tensor {
   if (data instanceof Float32Array) return new Tensor('float32', data, dimensions);

@@ -21,8 +21,8 @@ export interface WeightSource {
 
 /** A model's weights, some of which may be stored as the kernels read them. */
 export interface ModelWeights extends WeightSource {
-  /** The bytes of a tensor that is stored as the kernels read it, else undefined. @throws JanusError as `float32` does */
-  stored?(name: string, shape: readonly number[]): Uint8Array | undefined;
+  /** Writes the bytes of a tensor to `target`, false where it is not stored as the kernels read it. @throws JanusError as `float32` does */
+  readStored?(name: string, shape: readonly number[], target: Uint8Array): boolean;
   /** Reads the matrices of an expert, stored as the kernels read them, to `target`. Absent where experts are not stored so. */
   readExpert?(layer: number, expert: number, target: Uint8Array): void;
 }

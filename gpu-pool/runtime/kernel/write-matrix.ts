@@ -16,11 +16,7 @@ export function writeMatrix(
   format: BlockMatrixFormat,
   target: Uint8Array,
 ): void {
-  const stored = weights.stored?.(spec.name, spec.shape);
-  if (stored !== undefined) {
-    target.set(stored);
-    return;
-  }
+  if (weights.readStored?.(spec.name, spec.shape, target)) return;
   const { outputSize, inputSize, weights: values } = readLinear(weights, spec);
   // Another instance of the host may write the same expert to the same place: only whole bytes of the result may be seen there.
   const packed = new Uint8Array(storedBytes(outputSize, inputSize, format));
