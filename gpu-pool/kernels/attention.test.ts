@@ -4,11 +4,15 @@ import { attentionGraph } from '../runtime/graphs/attention.ts';
 import { GraphSession, view } from '../runtime/session.ts';
 import { largestDifference, softmaxRow } from '../runtime/testing/reference-math.ts';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
+import { loadKernels } from './load-kernels.ts';
 import { attentionScratchBytes, storedRowBytes } from './sizes.ts';
 import { kernelBed } from './testing/kernel-bed.ts';
 
 const bed = kernelBed();
 const { kernels, memory } = bed;
+/** What stands behind scratch memory, and shall stand there afterwards. */
+const GUARD_BYTES = 64;
+const GUARD = 0xab;
 
 interface Shape {
   readonly group: number;
@@ -85,7 +89,9 @@ function attend(
 ): Float32Array {
   const { group, kvHeads, headSize, rows, length } = shape;
   const output = bed.room(queries.length);
-  const scratch = memory.allocate(attentionScratchBytes(length, group * kvHeads, kvHeads, headSize));
+  const scratchBytes = attentionScratchBytes(length, group * kvHeads, kvHeads, headSize);
+  const scratch = memory.allocate(scratchBytes + GUARD_BYTES);
+  const guard = memory.bytes(scratch + scratchBytes, GUARD_BYTES).fill(GUARD);
   const [q, k, v] = [bed.put(queries), store(shape, keys), store(shape, values)];
   for (const [begin, end] of ranges) {
     kernels.attend(
@@ -104,7 +110,19 @@ function attend(
       scratch,
     );
   }
+  expect(guard.every((byte) => byte === GUARD)).toBe(true);
   return memory.floats(output, queries.length).slice();
+}
+
+function expectRowsAsDecoded(shape: Shape, sequence: Sequence): void {
+  const whole = attend(shape, sequence);
+  const width = shape.group * shape.kvHeads * shape.headSize;
+  for (let row = 0; row < shape.rows; row += 1) {
+    const queries = sequence.queries.slice(row * width, (row + 1) * width);
+    const seen = shape.length - shape.rows + row + 1;
+    const alone = attend({ ...shape, rows: 1, length: seen }, { ...sequence, queries });
+    expect(whole.slice(row * width, (row + 1) * width)).toEqual(alone);
+  }
 }
 
 describe('attend', () => {
@@ -144,18 +162,45 @@ describe('attend', () => {
   test('gives each row of a chunk what decoding that position gives, bit for bit', () => {
     fc.assert(
       fc.property(shapes, ({ seed, ...shape }) => {
-        const sequence = randomSequence(shape, seed);
-        const whole = attend(shape, sequence);
-        const width = shape.group * shape.kvHeads * shape.headSize;
-        for (let row = 0; row < shape.rows; row += 1) {
-          const queries = sequence.queries.slice(row * width, (row + 1) * width);
-          const seen = shape.length - shape.rows + row + 1;
-          const alone = attend({ ...shape, rows: 1, length: seen }, { ...sequence, queries });
-          expect(whole.slice(row * width, (row + 1) * width)).toEqual(alone);
-        }
+        expectRowsAsDecoded(shape, randomSequence(shape, seed));
       }),
       { numRuns: 40 },
     );
+  });
+
+  // 32 queries of a head are computed together.
+  test.each([1, 2, 3, 40])('does so where a chunk is long: %i queries per head', (group) => {
+    const shape = { group, kvHeads: 2, headSize: 48, rows: 37, length: 101 };
+    expectRowsAsDecoded(shape, randomSequence(shape, 7));
+  });
+
+  test('lets no row see a NaN that comes later', () => {
+    const shape = { group: 2, kvHeads: 1, headSize: 16, rows: 6, length: 9 };
+    const sequence = randomSequence(shape, 8);
+    sequence.keys[6 * 16] = Number.NaN;
+    sequence.values[6 * 16] = Number.NaN;
+    const output = attend(shape, sequence);
+    expect(output.subarray(0, 3 * 32).every(Number.isFinite)).toBe(true);
+    expect(output.subarray(3 * 32).every(Number.isNaN)).toBe(true);
+  });
+
+  test.each([1, 3, 7, 8, 9, 16, 21])('reads nothing behind a cache of %i positions', (length) => {
+    for (const group of [1, 2, 4, 6]) {
+      const shape = { group, kvHeads: 2, headSize: 16, rows: 1, length };
+      const sequence = randomSequence(shape, 9);
+      const rowsBytes = length * storedRowBytes(2, 16);
+      const edge = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+      const end = edge.buffer.byteLength - rowsBytes;
+      const [queries, output, keys, scratch] = [1024, 4096, 8192, 65_536];
+      const bytes = new Uint8Array(edge.buffer);
+      bytes.set(memory.bytes(bed.put(sequence.queries), 4 * sequence.queries.length), queries);
+      bytes.set(memory.bytes(store(shape, sequence.keys), rowsBytes), keys);
+      bytes.set(memory.bytes(store(shape, sequence.values), rowsBytes), end);
+      const atEdge = loadKernels(edge, bed.module);
+      atEdge.attend(queries, 1, keys, end, length, 0, 2, 2 * group, 2, 16, 0.25, output, scratch);
+      const result = new Float32Array(edge.buffer, output, sequence.queries.length);
+      expect(result).toEqual(attend(shape, sequence));
+    }
   });
 
   test('gives the same bits when the heads are shared out', () => {

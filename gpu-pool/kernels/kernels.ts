@@ -41,6 +41,15 @@ export interface Kernels {
   ): void;
   /** The same codes as 16-bit integers, for `sumPanel`, and behind them scales for `scalePanel`. `inputSize` is even. */
   quantizeWords(source: number, sourceStride: number, rows: number, inputSize: number, target: number): void;
+  /** The same codes, for `linearWoven`. Takes no more room than `quantizeRows`. */
+  quantizeWoven(
+    source: number,
+    sourceStride: number,
+    rows: number,
+    inputSize: number,
+    blockSize: number,
+    target: number,
+  ): void;
   /**
    * `sums[m, n] = Σ_k words[m, k] · panel[k, n]`, for few rows.
    * @param words `[rows, inputSize]` from `quantizeWords`
@@ -114,6 +123,23 @@ export interface Kernels {
     outputStride: number,
   ): void;
   /**
+   * The same of a 4-bit matrix, for many rows: tiles are spread to bytes two at a time. Fastest with an even number of tiles.
+   * @param activations from `quantizeWoven`
+   * @param panel `wovenBytes(inputSize, blockSize)` of memory that no other thread uses
+   */
+  linearWoven(
+    weights: number,
+    inputSize: number,
+    blockSize: number,
+    tileBegin: number,
+    tileEnd: number,
+    activations: number,
+    rows: number,
+    output: number,
+    outputStride: number,
+    panel: number,
+  ): void;
+  /**
    * Between the halves of an expert: `values[i] *= silu(gates[i])`.
    * @param count of floats, a multiple of 8
    */
@@ -141,8 +167,7 @@ export interface Kernels {
    * @param headSize D, a multiple of 16
    * @param scale of the scores, usually 1 / √D
    * @param output `[rows, heads · D]`
-   * @param scratch `attentionScratchBytes(length, heads, kvHeads, headSize)` that no other thread uses; a call for a part of
-   *   the heads needs only their part of it
+   * @param scratch `attentionScratchBytes(length, heads, kvHeads, headSize)` that no other thread uses
    */
   attend(
     queries: number,

@@ -6,14 +6,27 @@ export function quantizedBytes(rows: number, inputSize: number, blockSize: numbe
   return rows * ((Math.ceil(inputSize / blockSize) * blockSize * 144) / 32 + 16);
 }
 
-/** Bytes of scratch memory that `attend` needs for `kvHeads` key-value heads over a cache of `length` positions. */
+/** Bytes of the panel that `linearWoven` needs. */
+export function wovenBytes(inputSize: number, blockSize: number): number {
+  return Math.ceil((Math.ceil(inputSize / blockSize) * blockSize) / 64) * 1_152 + 64;
+}
+
+/** Queries that `attend` computes together where several rows share what is read. */
+const TILE_QUERIES = 32;
+const LINE_BYTES = 64;
+
+/** Bytes of scratch memory that `attend` needs over a cache of `length` positions, for any of the heads: assembly/attention/tile.ts. */
 export function attentionScratchBytes(
   length: number,
   heads: number,
   kvHeads: number,
   headSize: number,
 ): number {
-  return kvHeads * Math.ceil(heads / kvHeads / 4) * (32 * headSize + 16 + 16 * length) + 16;
+  const lines = (bytes: number) => Math.ceil(bytes / LINE_BYTES);
+  const pairs = Math.max(kvHeads * Math.ceil(heads / kvHeads / 2), TILE_QUERIES / 2);
+  const header = 3 * LINE_BYTES + 4 * 64 + Math.max(16_384, 32 * headSize);
+  const scoreLines = 2 * pairs * (lines(4 * length) | 1);
+  return header + 16 * pairs * headSize + LINE_BYTES * (lines(8 * pairs) + scoreLines);
 }
 
 /** Bytes of a row of keys, or of values, as `storeRows` writes it: scales, then codes. */

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
 import type { Kernels } from './kernels.ts';
 import { loadKernels } from './load-kernels.ts';
-import { attentionScratchBytes, quantizedBytes, storedRowBytes } from './sizes.ts';
+import { attentionScratchBytes, quantizedBytes, storedRowBytes, wovenBytes } from './sizes.ts';
 import { kernelBed } from './testing/kernel-bed.ts';
 import { putMatrix, quantisedMatrix, tilesOf } from './testing/quantised-matrix.ts';
 import { widensVectors } from './wide-vectors.ts';
@@ -59,8 +59,24 @@ test.each([
   }
 });
 
-test('changes no bit of attention', () => {
-  const [rows, length, heads, kvHeads, headSize] = [3, 37, 8, 4, 32];
+test('changes no bit of a product for many rows', () => {
+  const [n, k] = [24, 200];
+  const matrix = quantisedMatrix(n, k, { bits: 4, blockSize: 32, zeroPoints: true }, 1);
+  const weights = putMatrix(bed, matrix);
+  const panel = memory.allocate(wovenBytes(k, 32));
+  for (let rows = 1; rows <= 9; rows++) {
+    const source = bed.put(randomNumbers(rows * k, rows));
+    const quantised = memory.allocate(quantizedBytes(rows, k, 32));
+    const [wide, expected] = both(rows * n, (kernels, output) => {
+      kernels.quantizeWoven(source, k, rows, k, 32, quantised);
+      kernels.linearWoven(weights, k, 32, 0, tilesOf(matrix), quantised, rows, output, n, panel);
+    });
+    expect(wide).toEqual(expected);
+  }
+});
+
+test.each([1, 3])('changes no bit of attention of %i rows', (rows) => {
+  const [length, heads, kvHeads, headSize] = [37, 8, 4, 48];
   const width = kvHeads * headSize;
   const stored = [1, 2].map((seed) => {
     const target = memory.allocate(length * storedRowBytes(kvHeads, headSize));

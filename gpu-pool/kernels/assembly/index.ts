@@ -15,6 +15,8 @@ export { wideDot } from './linear/codes';
 export { rmsNorm, rotate } from './norm';
 export { scaleSums, spread } from './linear/products';
 export { quantizePlain, quantizeRows, quantizeWords } from './linear/quantize';
+export { quantizeWoven } from './linear/quantize-woven';
 export { scalePanel, sumPanel } from './linear/panels';
+export { linearWoven } from './linear/woven';
 export { chooseExperts, combine, gatherPairs, moveRows } from './routing';
 export { indexOfLargest, weigh } from './sampling';

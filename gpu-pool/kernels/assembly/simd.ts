@@ -55,3 +55,45 @@ export function exponential(x: v128, unit: f32): v128 {
 export function silu(x: v128, unit: f32): v128 {
   return f32x4.div(x, f32x4.add(f32x4.splat(unit), exponential(f32x4.neg(x), unit)));
 }
+
+/** Bytes of the constants of `decay`. */
+export const DECAY_BYTES: u32 = 48;
+
+/** Writes the constants of `decay`. */
+export function writeDecay(target: usize): void {
+  store<f32>(target, -87);
+  store<f32>(target, 1.44269504088896, 4);
+  // 1.5 · 2²³ leaves no room for fractions: 127 + n stands in the lowest bits then.
+  store<f32>(target, 12_583_039, 8);
+  store<f32>(target, 0.693359375, 12);
+  store<f32>(target, -2.12194440e-4, 16);
+  store<f32>(target, 1.9875691500e-4, 20);
+  store<f32>(target, 1.3981999507e-3, 24);
+  store<f32>(target, 8.3334519073e-3, 28);
+  store<f32>(target, 4.1665795894e-2, 32);
+  store<f32>(target, 1.6666665459e-1, 36);
+  store<f32>(target, 5.0000001201e-1, 40);
+  store<f32>(target, 1, 44);
+}
+
+/**
+ * e^x for x ≤ 0, computed as `exponential` does, but by operations that V8 knows with 256 bits too, see wide-vectors.ts. −∞ gives e^−87.
+ * @param constants from `writeDecay`: a load each, where a loop would make them anew
+ */
+@inline
+export function decay(x: v128, constants: usize): v128 {
+  const bounded = f32x4.pmax(x, v128.load32_splat(constants));
+  const rounding = v128.load32_splat(constants, 8);
+  const rounded = f32x4.add(f32x4.mul(bounded, v128.load32_splat(constants, 4)), rounding);
+  const power = f32x4.sub(rounded, rounding);
+  const near = f32x4.relaxed_nmadd(power, v128.load32_splat(constants, 12), bounded);
+  const rest = f32x4.relaxed_nmadd(power, v128.load32_splat(constants, 16), near);
+  let series = multiplyAdd(v128.load32_splat(constants, 20), rest, v128.load32_splat(constants, 24));
+  series = multiplyAdd(series, rest, v128.load32_splat(constants, 28));
+  series = multiplyAdd(series, rest, v128.load32_splat(constants, 32));
+  series = multiplyAdd(series, rest, v128.load32_splat(constants, 36));
+  series = multiplyAdd(series, rest, v128.load32_splat(constants, 40));
+  series = multiplyAdd(series, f32x4.mul(rest, rest), f32x4.add(rest, v128.load32_splat(constants, 44)));
+  // A NaN may become any power of two here: the series is NaN then.
+  return f32x4.mul(series, i32x4.shl(rounded, 23));
+}

@@ -33,6 +33,8 @@ export interface KernelAttentionOptions extends AttentionSizes {
 const FEWEST_OUTPUT_ROWS = 512;
 const FEWEST_ATTENDED = 256;
 const FEWEST_SCORES = 512;
+/** Chunks of decoding sequences per thread; not more than the team's own, so that they are whole sequences. */
+const SINGLE_CHUNKS_PER_THREAD = 4;
 
 /** The attention side in WebAssembly kernels: quantised projections and LM head, everything else in f32. */
 export class KernelAttentionModel implements AttentionCompute {
@@ -127,9 +129,9 @@ export class KernelAttentionModel implements AttentionCompute {
     const addend = layer === 0 ? 0 : at.moeOutput;
     const sum = layer === 0 ? 0 : at.beforeAttention;
     kernels.rmsNorm(source, addend, weights.inputNorm, rows, hiddenSize, rmsNormEpsilon, at.normed, sum);
-    const kind = products.kindOf(attention, rows);
-    products.quantize(kind, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
     const width = attentionHeads * headSize;
+    const kind = products.kindOf(attention, hiddenSize, width, rows);
+    products.quantize(kind, at.normed, rows, hiddenSize, attention.blockSize, at.quantized);
     const kvWidth = keyValueHeads * headSize;
     team.run(
       TaskKind.project,
@@ -159,27 +161,42 @@ export class KernelAttentionModel implements AttentionCompute {
 
   /** @param spans with keys and values in kernel memory */
   attendAll(spans: readonly AttentionSpan[], count: number): void {
+    const { keyValueHeads } = this.#config;
+    const { threads } = this.#options.team;
+    this.#attend(spans, count, true, Math.ceil(keyValueHeads / threads));
+    // What one row attends to is read once: a thread that takes some heads of it reads hardly less than one that takes all.
+    const sequences = Math.ceil(count / (SINGLE_CHUNKS_PER_THREAD * threads));
+    this.#attend(spans, count, false, sequences * keyValueHeads);
+  }
+
+  /**
+   * @param several the spans of several rows, or those of one
+   * @param leastChunk key-value heads that a thread takes together
+   */
+  #attend(spans: readonly AttentionSpan[], count: number, several: boolean, leastChunk: number): void {
     const { attentionHeads, keyValueHeads, headSize } = this.#config;
     const { spans: spansAt, queries, attended } = this.#at;
+    let taken = 0;
     let attendedRows = 0;
     for (let i = 0; i < count; i++) {
       const { firstRow, rows, keys, values, length } = spans[i]!;
-      const at = i * SPAN_WORDS;
+      if (rows > 1 !== several) continue;
+      const at = taken * SPAN_WORDS;
       this.#spans[at] = firstRow;
       this.#spans[at + 1] = rows;
       this.#spans[at + 2] = keys.byteOffset;
       this.#spans[at + 3] = values.byteOffset;
       this.#spans[at + 4] = length;
       attendedRows += rows * length;
+      taken++;
     }
-    const { team } = this.#options;
-    team.run(
+    if (taken === 0) return;
+    this.#options.team.run(
       TaskKind.attend,
       [spansAt, queries, attended, attentionHeads, keyValueHeads, headSize],
-      count * keyValueHeads,
-      attendedRows < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : 2,
-      // Keys of neighbouring heads lie side by side.
-      Math.ceil(keyValueHeads / team.threads),
+      taken * keyValueHeads,
+      attendedRows < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : leastChunk + 1,
+      leastChunk,
     );
   }
 
@@ -242,7 +259,7 @@ export class KernelAttentionModel implements AttentionCompute {
     const { products, team } = this.#options;
     const { quantized } = this.#at;
     const { blockSize } = format;
-    const kind = products.kindOf(format, rows);
+    const kind = products.kindOf(format, inputSize, outputSize, rows);
     products.quantize(kind, source, rows, inputSize, blockSize, quantized);
     team.run(
       TaskKind.linear,

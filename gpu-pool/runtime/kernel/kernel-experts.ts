@@ -171,7 +171,7 @@ export class KernelExperts {
     const format = expertFormat(this.#formats, layer) as BlockMatrixFormat;
     const { blockSize } = format;
     const products = this.#products;
-    const kind = products.kindOf(format, rows);
+    const kind = products.kindOf(format, hiddenSize, expertSize, rows);
     const scratch = this.#scratch;
     products.quantize(kind, scratch.input, rows, hiddenSize, blockSize, scratch.quantizedInput);
     for (const [matrix, target] of [

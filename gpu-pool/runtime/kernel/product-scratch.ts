@@ -1,4 +1,5 @@
 import { PANEL_ROWS } from '../../kernels/panels.ts';
+import { wovenBytes } from '../../kernels/sizes.ts';
 import { LARGEST_BLOCK } from '../../kernels/tile8.ts';
 import { ByteProduct } from '../byte-product.ts';
 import type { BlockFormat } from '../quantize.ts';
@@ -15,6 +16,8 @@ export interface ProductScratch {
   /** True where ONNX Runtime takes part. */
   readonly whole: boolean;
   readonly weights: number;
+  /** For `linearWoven`. */
+  readonly panel: number;
   readonly sums: number;
 }
 
@@ -32,6 +35,7 @@ export function allocateProducts(
   return {
     whole,
     weights: whole ? memory.allocate(Math.max(SPREAD_BYTES, widest * SPREAD_COLUMNS_STEP)) : 0,
+    panel: memory.allocate(wovenBytes(widest, LARGEST_BLOCK)),
     sums: memory.allocate(4 * maxRows * MOST_COLUMNS),
   };
 }

@@ -4,15 +4,21 @@ import { TILE_ROWS } from '../../kernels/tile8.ts';
 import { widensVectors } from '../../kernels/wide-vectors.ts';
 import { ByteProduct } from '../byte-product.ts';
 import type { BlockFormat } from '../quantize.ts';
-import { ProductKind } from './product-kind.ts';
+import { columnsOf, ProductKind } from './product-kind.ts';
 import { MOST_COLUMNS, type ProductScratch, SPREAD_BYTES, SPREAD_COLUMNS_STEP } from './product-scratch.ts';
 
 /** Rows from which on products by ONNX Runtime are faster: than ours with vectors of 256 bits, or with those of 128. */
-const FEWEST_WHOLE_ROWS = widensVectors() ? { int4: 48, bytes: 7 } : { int4: 20, bytes: 3 };
+const FEWEST_WHOLE_ROWS = widensVectors()
+  ? { int4: Number.POSITIVE_INFINITY, bytes: 7 }
+  : { int4: 20, bytes: 3 };
+/** Products of a row's number and a weight, in one panel, from which on it pays to call ONNX Runtime for them: a call takes some 10 µs. */
+const FEWEST_WHOLE_PRODUCTS = 700_000;
+/** Rows from which on it is faster to spread 4-bit codes first, which with vectors of 128 bits it never is. */
+const FEWEST_WOVEN_ROWS = widensVectors() ? 16 : Number.POSITIVE_INFINITY;
 
 /**
- * Products of quantised matrices and quantised rows on one thread: a few rows by our kernels, many by ONNX Runtime. Both sum
- * the same integers and scale them alike, so which it was does not show in the result.
+ * Products of quantised matrices and quantised rows on one thread: few rows by our kernels, many by others of ours or by ONNX Runtime.
+ * All sum the same integers and scale them alike, so which it was does not show in the result.
  */
 export class QuantizedProducts {
   readonly #kernels: Kernels;
@@ -27,12 +33,16 @@ export class QuantizedProducts {
     this.#scratch = scratch;
   }
 
-  /** The kind that is fastest for a matrix and so many rows; the same on all threads of a machine. */
-  kindOf({ bits, perRow }: BlockFormat, rows: number): ProductKind {
+  /** The kind that is fastest for a matrix `[outputs, inputSize]` and so many rows; the same on all threads of a machine. */
+  kindOf({ bits, perRow }: BlockFormat, inputSize: number, outputs: number, rows: number): ProductKind {
     const whole = this.#scratch?.whole === true;
-    if (perRow) return whole && rows >= FEWEST_WHOLE_ROWS.bytes ? ProductKind.wholeBytes : ProductKind.bytes;
+    if (perRow) {
+      const pays = rows * inputSize * Math.min(outputs, PANEL_ROWS) >= FEWEST_WHOLE_PRODUCTS;
+      return whole && pays && rows >= FEWEST_WHOLE_ROWS.bytes ? ProductKind.wholeBytes : ProductKind.bytes;
+    }
     if (bits === 8) return ProductKind.int8;
-    return whole && rows >= FEWEST_WHOLE_ROWS.int4 ? ProductKind.wholeInt4 : ProductKind.int4;
+    if (whole && rows >= FEWEST_WHOLE_ROWS.int4) return ProductKind.wholeInt4;
+    return this.#scratch !== null && rows >= FEWEST_WOVEN_ROWS ? ProductKind.wovenInt4 : ProductKind.int4;
   }
 
   /**
@@ -54,6 +64,8 @@ export class QuantizedProducts {
       kernels.quantizePlain(source, inputSize, rows, inputSize, inputSize, target);
     else if (kind === ProductKind.wholeInt4)
       kernels.quantizePlain(source, inputSize, rows, inputSize, blockSize, target);
+    else if (kind === ProductKind.wovenInt4)
+      kernels.quantizeWoven(source, inputSize, rows, inputSize, blockSize, target);
     else kernels.quantizeRows(source, inputSize, rows, inputSize, blockSize, target);
   }
 
@@ -79,6 +91,20 @@ export class QuantizedProducts {
       this.#panels(kind, weights, inputSize, begin, end, activations, rows, output, outputs);
     } else if (kind === ProductKind.wholeInt4) {
       this.#spread(weights, inputSize, blockSize, begin, end, activations, rows, output, outputs);
+    } else if (kind === ProductKind.wovenInt4) {
+      const tiles = columnsOf(kind) / TILE_ROWS;
+      this.#kernels.linearWoven(
+        weights,
+        inputSize,
+        blockSize,
+        begin * tiles,
+        Math.min(end * tiles, outputs / TILE_ROWS),
+        activations,
+        rows,
+        output,
+        outputs,
+        this.#scratch!.panel,
+      );
     } else {
       this.#kernels.linear(
         kind === ProductKind.int4 ? 4 : 8,

@@ -1,219 +1,140 @@
-/* Scores of a set of queries over a few positions; layouts as in attention.ts and stored-rows.ts. */
+/* Scores of a pair of queries over a few positions; layouts as in tile.ts and numbers.ts. */
 import { multiplyAdd, sumLanes, together } from '../simd';
-import { lowerFour, upperFour } from './stored-rows';
+import { lower, upper, words } from './numbers';
 
-/** Scores for four queries; returns each query's largest. Two positions at a time fill the registers. */
-export function scoreFour(
+/**
+ * Scores of four positions at a time; what is written beyond the last means nothing. Eight sums fill the registers where they share
+ * vectors of 256 bits: a and b are of the two queries, and of each sum of eight lanes the first half is 0 to 3, the second 4 to 7.
+ * @param keyBytes from one position's key to the next
+ * @param scores of the first query; those of the second one are `scoreBytes` behind
+ * @param next where keys are as they are stored: as much as `count` positions have of them, read meanwhile, since all else would wait
+ *   for memory; its bits go into the result
+ */
+export function scorePair<T>(
   queries: usize,
   headSize: u32,
   keys: usize,
+  keyBytes: u32,
   scales: usize,
   count: u32,
-  tokenBytes: u32,
   scores: usize,
+  scoreBytes: u32,
+  next: usize,
 ): v128 {
-  const queriesEnd = queries + 16 * headSize;
-  let largest = f32x4.splat(-Infinity);
-  for (let position: u32 = 0; position < count; position += 2) {
-    let keyA = keys + position * tokenBytes;
-    // The last of an odd number of positions is computed twice.
-    let keyB = position + 1 < count ? keyA + tokenBytes : keyA;
+  let read = i32x4.splat(0);
+  const step: u32 = isFloat<T>() ? 64 : 32;
+  const queriesEnd = queries + 8 * headSize;
+  for (const scoresEnd = scores + 4 * count; scores < scoresEnd; scores += 16) {
+    let key0 = keys;
+    let key1 = key0 + keyBytes;
+    let key2 = key1 + keyBytes;
+    let key3 = key2 + keyBytes;
+    keys = key3 + keyBytes;
+    if (scores + 12 >= scoresEnd) {
+      // Beyond the last position, the last one is computed again.
+      if (scores + 4 >= scoresEnd) key1 = key0;
+      if (scores + 8 >= scoresEnd) key2 = key1;
+      key3 = key2;
+    }
     let a0 = f32x4.splat(0);
     let a1 = f32x4.splat(0);
     let a2 = f32x4.splat(0);
     let a3 = f32x4.splat(0);
+    let a4 = f32x4.splat(0);
+    let a5 = f32x4.splat(0);
+    let a6 = f32x4.splat(0);
+    let a7 = f32x4.splat(0);
     let b0 = f32x4.splat(0);
     let b1 = f32x4.splat(0);
     let b2 = f32x4.splat(0);
     let b3 = f32x4.splat(0);
+    let b4 = f32x4.splat(0);
+    let b5 = f32x4.splat(0);
+    let b6 = f32x4.splat(0);
+    let b7 = f32x4.splat(0);
     for (let query = queries; query < queriesEnd; query += 128) {
-      const wordsA = v128.load(keyA);
-      const wordsB = v128.load(keyB);
-      const lowerA = lowerFour(wordsA);
-      const lowerB = lowerFour(wordsB);
-      const lower0 = v128.load(query, 0);
-      a0 = multiplyAdd(lower0, lowerA, a0);
-      b0 = multiplyAdd(lower0, lowerB, b0);
-      const lower1 = v128.load(query, 16);
-      a1 = multiplyAdd(lower1, lowerA, a1);
-      b1 = multiplyAdd(lower1, lowerB, b1);
-      const lower2 = v128.load(query, 32);
-      a2 = multiplyAdd(lower2, lowerA, a2);
-      b2 = multiplyAdd(lower2, lowerB, b2);
-      const lower3 = v128.load(query, 48);
-      a3 = multiplyAdd(lower3, lowerA, a3);
-      b3 = multiplyAdd(lower3, lowerB, b3);
-      const upperA = upperFour(wordsA);
-      const upperB = upperFour(wordsB);
-      const upper0 = v128.load(query, 64);
-      a0 = multiplyAdd(upper0, upperA, a0);
-      b0 = multiplyAdd(upper0, upperB, b0);
-      const upper1 = v128.load(query, 80);
-      a1 = multiplyAdd(upper1, upperA, a1);
-      b1 = multiplyAdd(upper1, upperB, b1);
-      const upper2 = v128.load(query, 96);
-      a2 = multiplyAdd(upper2, upperA, a2);
-      b2 = multiplyAdd(upper2, upperB, b2);
-      const upper3 = v128.load(query, 112);
-      a3 = multiplyAdd(upper3, upperA, a3);
-      b3 = multiplyAdd(upper3, upperB, b3);
-      keyA += 16;
-      keyB += 16;
+      if (!isFloat<T>()) {
+        read = v128.or(read, v128.or(v128.load(next), v128.load(next, 64)));
+        next += 128;
+      }
+      const lowerA0 = v128.load(query);
+      const lowerA1 = v128.load(query, 16);
+      const lowerB0 = v128.load(query, 32);
+      const lowerB1 = v128.load(query, 48);
+      const upperA0 = v128.load(query, 64);
+      const upperA1 = v128.load(query, 80);
+      const upperB0 = v128.load(query, 96);
+      const upperB1 = v128.load(query, 112);
+      const words0 = words<T>(key0);
+      const words4 = words<T>(key0 + 16);
+      const l0 = lower<T>(key0, words0);
+      const l4 = lower<T>(key0 + 16, words4);
+      a0 = multiplyAdd(lowerA0, l0, a0);
+      a4 = multiplyAdd(lowerA1, l4, a4);
+      b0 = multiplyAdd(lowerB0, l0, b0);
+      b4 = multiplyAdd(lowerB1, l4, b4);
+      const u0 = upper<T>(key0, words0);
+      const u4 = upper<T>(key0 + 16, words4);
+      a0 = multiplyAdd(upperA0, u0, a0);
+      a4 = multiplyAdd(upperA1, u4, a4);
+      b0 = multiplyAdd(upperB0, u0, b0);
+      b4 = multiplyAdd(upperB1, u4, b4);
+      key0 += step;
+      const words1 = words<T>(key1);
+      const words5 = words<T>(key1 + 16);
+      const l1 = lower<T>(key1, words1);
+      const l5 = lower<T>(key1 + 16, words5);
+      a1 = multiplyAdd(lowerA0, l1, a1);
+      a5 = multiplyAdd(lowerA1, l5, a5);
+      b1 = multiplyAdd(lowerB0, l1, b1);
+      b5 = multiplyAdd(lowerB1, l5, b5);
+      const u1 = upper<T>(key1, words1);
+      const u5 = upper<T>(key1 + 16, words5);
+      a1 = multiplyAdd(upperA0, u1, a1);
+      a5 = multiplyAdd(upperA1, u5, a5);
+      b1 = multiplyAdd(upperB0, u1, b1);
+      b5 = multiplyAdd(upperB1, u5, b5);
+      key1 += step;
+      const words2 = words<T>(key2);
+      const words6 = words<T>(key2 + 16);
+      const l2 = lower<T>(key2, words2);
+      const l6 = lower<T>(key2 + 16, words6);
+      a2 = multiplyAdd(lowerA0, l2, a2);
+      a6 = multiplyAdd(lowerA1, l6, a6);
+      b2 = multiplyAdd(lowerB0, l2, b2);
+      b6 = multiplyAdd(lowerB1, l6, b6);
+      const u2 = upper<T>(key2, words2);
+      const u6 = upper<T>(key2 + 16, words6);
+      a2 = multiplyAdd(upperA0, u2, a2);
+      a6 = multiplyAdd(upperA1, u6, a6);
+      b2 = multiplyAdd(upperB0, u2, b2);
+      b6 = multiplyAdd(upperB1, u6, b6);
+      key2 += step;
+      const words3 = words<T>(key3);
+      const words7 = words<T>(key3 + 16);
+      const l3 = lower<T>(key3, words3);
+      const l7 = lower<T>(key3 + 16, words7);
+      a3 = multiplyAdd(lowerA0, l3, a3);
+      a7 = multiplyAdd(lowerA1, l7, a7);
+      b3 = multiplyAdd(lowerB0, l3, b3);
+      b7 = multiplyAdd(lowerB1, l7, b7);
+      const u3 = upper<T>(key3, words3);
+      const u7 = upper<T>(key3 + 16, words7);
+      a3 = multiplyAdd(upperA0, u3, a3);
+      a7 = multiplyAdd(upperA1, u7, a7);
+      b3 = multiplyAdd(upperB0, u3, b3);
+      b7 = multiplyAdd(upperB1, u7, b7);
+      key3 += step;
     }
-    const scale = scales + position * tokenBytes;
-    const scaleB = position + 1 < count ? scale + tokenBytes : scale;
-    const scoresA = f32x4.mul(sumLanes(a0, a1, a2, a3), v128.load32_splat(scale));
-    const scoresB = f32x4.mul(sumLanes(b0, b1, b2, b3), v128.load32_splat(scaleB));
-    largest = f32x4.pmax(largest, f32x4.pmax(scoresA, scoresB));
-    v128.store(scores + 16 * position, scoresA);
-    if (position + 1 < count) v128.store(scores + 16 * position + 16, scoresB);
+    const sumsA0 = sumLanes(a0, a1, a2, a3);
+    const sumsA1 = sumLanes(a4, a5, a6, a7);
+    const sumsB0 = sumLanes(b0, b1, b2, b3);
+    const sumsB1 = sumLanes(b4, b5, b6, b7);
+    const nothing = together(sumsA0, sumsA1, sumsB0, sumsB1);
+    const fourScales = v128.load(scales);
+    v128.store(scores, f32x4.mul(v128.or(f32x4.add(sumsA0, sumsA1), nothing), fourScales));
+    v128.store(scores + scoreBytes, f32x4.mul(f32x4.add(sumsB0, sumsB1), fourScales));
+    scales += 16;
   }
-  return largest;
-}
-
-/** Scores for the first two queries, in the first two lanes; four positions at a time. */
-export function scoreTwo(
-  queries: usize,
-  headSize: u32,
-  keys: usize,
-  scales: usize,
-  count: u32,
-  tokenBytes: u32,
-  scores: usize,
-): v128 {
-  const queriesEnd = queries + 16 * headSize;
-  let largest = f32x4.splat(-Infinity);
-  for (let position: u32 = 0; position < count; position += 4) {
-    // Beyond the last position, the last one is computed again.
-    const last = count - 1 - position;
-    let key0 = keys + position * tokenBytes;
-    let key1 = key0 + min(1, last) * tokenBytes;
-    let key2 = key0 + min(2, last) * tokenBytes;
-    let key3 = key0 + min(3, last) * tokenBytes;
-    let a0 = f32x4.splat(0);
-    let a1 = f32x4.splat(0);
-    let a2 = f32x4.splat(0);
-    let a3 = f32x4.splat(0);
-    let b0 = f32x4.splat(0);
-    let b1 = f32x4.splat(0);
-    let b2 = f32x4.splat(0);
-    let b3 = f32x4.splat(0);
-    for (let query = queries; query < queriesEnd; query += 128) {
-      const words0 = v128.load(key0);
-      const words1 = v128.load(key1);
-      const words2 = v128.load(key2);
-      const words3 = v128.load(key3);
-      const lowerA = v128.load(query, 0);
-      const lowerB = v128.load(query, 16);
-      const lower0 = lowerFour(words0);
-      a0 = multiplyAdd(lowerA, lower0, a0);
-      b0 = multiplyAdd(lowerB, lower0, b0);
-      const lower1 = lowerFour(words1);
-      a1 = multiplyAdd(lowerA, lower1, a1);
-      b1 = multiplyAdd(lowerB, lower1, b1);
-      const lower2 = lowerFour(words2);
-      a2 = multiplyAdd(lowerA, lower2, a2);
-      b2 = multiplyAdd(lowerB, lower2, b2);
-      const lower3 = lowerFour(words3);
-      a3 = multiplyAdd(lowerA, lower3, a3);
-      b3 = multiplyAdd(lowerB, lower3, b3);
-      const upperA = v128.load(query, 64);
-      const upperB = v128.load(query, 80);
-      const upper0 = upperFour(words0);
-      a0 = multiplyAdd(upperA, upper0, a0);
-      b0 = multiplyAdd(upperB, upper0, b0);
-      const upper1 = upperFour(words1);
-      a1 = multiplyAdd(upperA, upper1, a1);
-      b1 = multiplyAdd(upperB, upper1, b1);
-      const upper2 = upperFour(words2);
-      a2 = multiplyAdd(upperA, upper2, a2);
-      b2 = multiplyAdd(upperB, upper2, b2);
-      const upper3 = upperFour(words3);
-      a3 = multiplyAdd(upperA, upper3, a3);
-      b3 = multiplyAdd(upperB, upper3, b3);
-      key0 += 16;
-      key1 += 16;
-      key2 += 16;
-      key3 += 16;
-    }
-    const fourScales = scalesOfFour(scales + position * tokenBytes, tokenBytes, last);
-    const firstScales = v128.shuffle<f32>(fourScales, fourScales, 0, 0, 1, 1);
-    const lastScales = v128.shuffle<f32>(fourScales, fourScales, 2, 2, 3, 3);
-    const firstSums = v128.or(sumLanes(a0, b0, a1, b1), together(a0, b0, a1, b1));
-    const lastSums = v128.or(sumLanes(a2, b2, a3, b3), together(a2, b2, a3, b3));
-    const firstTwo = f32x4.mul(firstSums, firstScales);
-    const lastTwo = f32x4.mul(lastSums, lastScales);
-    largest = f32x4.pmax(largest, f32x4.pmax(firstTwo, lastTwo));
-    const target = scores + 16 * position;
-    v128.store(target, firstTwo);
-    if (last >= 1) v128.store(target + 16, v128.shuffle<f32>(firstTwo, firstTwo, 2, 3, 2, 3));
-    if (last >= 2) v128.store(target + 32, lastTwo);
-    if (last >= 3) v128.store(target + 48, v128.shuffle<f32>(lastTwo, lastTwo, 2, 3, 2, 3));
-  }
-  return f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 2, 3));
-}
-
-/** Scores for the first query, in all four lanes; four positions at a time. */
-export function scoreOne(
-  queries: usize,
-  headSize: u32,
-  keys: usize,
-  scales: usize,
-  count: u32,
-  tokenBytes: u32,
-  scores: usize,
-): v128 {
-  const queriesEnd = queries + 16 * headSize;
-  let largest = f32x4.splat(-Infinity);
-  for (let position: u32 = 0; position < count; position += 4) {
-    // Beyond the last position, the last one is computed again.
-    const last = count - 1 - position;
-    let key0 = keys + position * tokenBytes;
-    let key1 = key0 + min(1, last) * tokenBytes;
-    let key2 = key0 + min(2, last) * tokenBytes;
-    let key3 = key0 + min(3, last) * tokenBytes;
-    let sum0 = f32x4.splat(0);
-    let sum1 = f32x4.splat(0);
-    let sum2 = f32x4.splat(0);
-    let sum3 = f32x4.splat(0);
-    for (let query = queries; query < queriesEnd; query += 128) {
-      const lower = v128.load(query);
-      const upper = v128.load(query, 64);
-      const words0 = v128.load(key0);
-      sum0 = multiplyAdd(lower, lowerFour(words0), sum0);
-      sum0 = multiplyAdd(upper, upperFour(words0), sum0);
-      const words1 = v128.load(key1);
-      sum1 = multiplyAdd(lower, lowerFour(words1), sum1);
-      sum1 = multiplyAdd(upper, upperFour(words1), sum1);
-      const words2 = v128.load(key2);
-      sum2 = multiplyAdd(lower, lowerFour(words2), sum2);
-      sum2 = multiplyAdd(upper, upperFour(words2), sum2);
-      const words3 = v128.load(key3);
-      sum3 = multiplyAdd(lower, lowerFour(words3), sum3);
-      sum3 = multiplyAdd(upper, upperFour(words3), sum3);
-      key0 += 16;
-      key1 += 16;
-      key2 += 16;
-      key3 += 16;
-    }
-    const fourScales = scalesOfFour(scales + position * tokenBytes, tokenBytes, last);
-    const sums = f32x4.mul(sumLanes(sum0, sum1, sum2, sum3), fourScales);
-    largest = f32x4.pmax(largest, sums);
-    const target = scores + 16 * position;
-    v128.store(target, v128.shuffle<f32>(sums, sums, 0, 0, 0, 0));
-    if (last >= 1) v128.store(target + 16, v128.shuffle<f32>(sums, sums, 1, 1, 1, 1));
-    if (last >= 2) v128.store(target + 32, v128.shuffle<f32>(sums, sums, 2, 2, 2, 2));
-    if (last >= 3) v128.store(target + 48, v128.shuffle<f32>(sums, sums, 3, 3, 3, 3));
-  }
-  largest = f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
-  return f32x4.pmax(largest, v128.shuffle<f32>(largest, largest, 1, 0, 3, 2));
-}
-
-/** Scales of four positions, of which the one after `last` and all further ones are the last again. */
-@inline
-function scalesOfFour(scales: usize, tokenBytes: u32, last: u32): v128 {
-  let four = v128.load32_splat(scales);
-  four = v128.load32_lane(scales + min(1, last) * tokenBytes, four, 1);
-  four = v128.load32_lane(scales + min(2, last) * tokenBytes, four, 2);
-  return v128.load32_lane(scales + min(3, last) * tokenBytes, four, 3);
+  return read;
 }

@@ -1,173 +1,164 @@
-/* Weighted sums of the values of a few positions, in units of their scales; layouts as in attention.ts and stored-rows.ts. */
-import { multiplyAdd, together } from '../simd';
-import { lowerFour, upperFour } from './stored-rows';
+/* Weighted sums of the values of a few positions for a pair of queries; layouts as in tile.ts and numbers.ts. */
+import { multiplyAdd } from '../simd';
+import { lower, upper, words } from './numbers';
 
-/** Multiplies the weights of each position by the scale of its values. */
-export function scaleWeights(weights: usize, weightsEnd: usize, scales: usize, tokenBytes: u32): void {
-  for (let at = weights; at < weightsEnd; at += 16) {
-    v128.store(at, f32x4.mul(v128.load(at), v128.load32_splat(scales)));
-    scales += tokenBytes;
-  }
-}
-
-/** For four queries, 16 floats of the head at a time: so many sums fill the registers where they share vectors of 256 bits. */
-export function addFour(
+/**
+ * Adds weight · value of `count` positions; weights are in units of the values' scales.
+ * @param weights of the first query; those of the second one are `weightBytes` behind
+ * @param valueBytes from one position's value to the next
+ * @param next as in scores.ts
+ */
+export function addPair<T>(
   weights: usize,
-  weightsEnd: usize,
+  weightBytes: u32,
   values: usize,
-  tokenBytes: u32,
+  valueBytes: u32,
+  count: u32,
   headSize: u32,
   sums: usize,
-): void {
-  for (let column: u32 = 0; column < headSize; column += 16) {
-    let value = values + 2 * column;
-    let a0 = v128.load(sums);
-    let a1 = v128.load(sums, 16);
-    let a2 = v128.load(sums, 128);
-    let a3 = v128.load(sums, 144);
-    let b0 = v128.load(sums, 32);
-    let b1 = v128.load(sums, 48);
-    let b2 = v128.load(sums, 160);
-    let b3 = v128.load(sums, 176);
-    let c0 = v128.load(sums, 64);
-    let c1 = v128.load(sums, 80);
-    let c2 = v128.load(sums, 192);
-    let c3 = v128.load(sums, 208);
-    let d0 = v128.load(sums, 96);
-    let d1 = v128.load(sums, 112);
-    let d2 = v128.load(sums, 224);
-    let d3 = v128.load(sums, 240);
-    for (let weight = weights; weight < weightsEnd; weight += 16) {
-      const first = v128.load(value);
-      const second = v128.load(value, 16);
-      const vector0 = lowerFour(first);
-      const vector1 = upperFour(first);
-      const vector2 = lowerFour(second);
-      const vector3 = upperFour(second);
-      const weightA = v128.load32_splat(weight);
-      a0 = multiplyAdd(weightA, vector0, a0);
-      a1 = multiplyAdd(weightA, vector1, a1);
-      a2 = multiplyAdd(weightA, vector2, a2);
-      a3 = multiplyAdd(weightA, vector3, a3);
-      const weightB = v128.load32_splat(weight, 4);
-      b0 = multiplyAdd(weightB, vector0, b0);
-      b1 = multiplyAdd(weightB, vector1, b1);
-      b2 = multiplyAdd(weightB, vector2, b2);
-      b3 = multiplyAdd(weightB, vector3, b3);
-      const weightC = v128.load32_splat(weight, 8);
-      c0 = multiplyAdd(weightC, vector0, c0);
-      c1 = multiplyAdd(weightC, vector1, c1);
-      c2 = multiplyAdd(weightC, vector2, c2);
-      c3 = multiplyAdd(weightC, vector3, c3);
-      const weightD = v128.load32_splat(weight, 12);
-      d0 = multiplyAdd(weightD, vector0, d0);
-      d1 = multiplyAdd(weightD, vector1, d1);
-      d2 = multiplyAdd(weightD, vector2, d2);
-      d3 = multiplyAdd(weightD, vector3, d3);
-      value += tokenBytes;
-    }
-    const firstTwo = v128.or(together(a0, a2, a1, a3), together(b0, b2, b1, b3));
-    const lastTwo = v128.or(together(c0, c2, c1, c3), together(d0, d2, d1, d3));
-    v128.store(sums, v128.or(a0, v128.or(firstTwo, lastTwo)));
-    v128.store(sums, a1, 16);
-    v128.store(sums, a2, 128);
-    v128.store(sums, a3, 144);
-    v128.store(sums, b0, 32);
-    v128.store(sums, b1, 48);
-    v128.store(sums, b2, 160);
-    v128.store(sums, b3, 176);
-    v128.store(sums, c0, 64);
-    v128.store(sums, c1, 80);
-    v128.store(sums, c2, 192);
-    v128.store(sums, c3, 208);
-    v128.store(sums, d0, 96);
-    v128.store(sums, d1, 112);
-    v128.store(sums, d2, 224);
-    v128.store(sums, d3, 240);
+  next: usize,
+): v128 {
+  let read = i32x4.splat(0);
+  let column: u32 = 0;
+  for (; column + 32 <= headSize; column += 32) {
+    read = v128.or(read, addColumns32<T>(weights, weightBytes, values, valueBytes, count, sums, next));
+    next += 64 * count;
+    values += isFloat<T>() ? 128 : 64;
     sums += 256;
   }
+  if (column < headSize) addColumns16<T>(weights, weightBytes, values, valueBytes, count, sums);
+  return read;
 }
 
-/** For the first two queries, 16 floats of the head at a time. */
-export function addTwo(
+/** Of 32 numbers of the head: so many sums fill the registers where they share vectors of 256 bits. */
+@inline
+function addColumns32<T>(
   weights: usize,
-  weightsEnd: usize,
+  weightBytes: u32,
   values: usize,
-  tokenBytes: u32,
-  headSize: u32,
+  valueBytes: u32,
+  count: u32,
   sums: usize,
-): void {
-  for (let column: u32 = 0; column < headSize; column += 16) {
-    let value = values + 2 * column;
-    let a0 = v128.load(sums);
-    let a1 = v128.load(sums, 16);
-    let b0 = v128.load(sums, 32);
-    let b1 = v128.load(sums, 48);
-    let a2 = v128.load(sums, 128);
-    let a3 = v128.load(sums, 144);
-    let b2 = v128.load(sums, 160);
-    let b3 = v128.load(sums, 176);
-    for (let at = weights; at < weightsEnd; at += 16) {
-      const weightA = v128.load32_splat(at);
-      const weightB = v128.load32_splat(at, 4);
-      const words0 = v128.load(value);
-      const vector0 = lowerFour(words0);
-      a0 = multiplyAdd(weightA, vector0, a0);
-      b0 = multiplyAdd(weightB, vector0, b0);
-      const vector1 = upperFour(words0);
-      a1 = multiplyAdd(weightA, vector1, a1);
-      b1 = multiplyAdd(weightB, vector1, b1);
-      const words1 = v128.load(value, 16);
-      const vector2 = lowerFour(words1);
-      a2 = multiplyAdd(weightA, vector2, a2);
-      b2 = multiplyAdd(weightB, vector2, b2);
-      const vector3 = upperFour(words1);
-      a3 = multiplyAdd(weightA, vector3, a3);
-      b3 = multiplyAdd(weightB, vector3, b3);
-      value += tokenBytes;
+  next: usize,
+): v128 {
+  let read = i32x4.splat(0);
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let b0 = v128.load(sums, 32);
+  let b1 = v128.load(sums, 48);
+  let a2 = v128.load(sums, 64);
+  let a3 = v128.load(sums, 80);
+  let b2 = v128.load(sums, 96);
+  let b3 = v128.load(sums, 112);
+  let a4 = v128.load(sums, 128);
+  let a5 = v128.load(sums, 144);
+  let b4 = v128.load(sums, 160);
+  let b5 = v128.load(sums, 176);
+  let a6 = v128.load(sums, 192);
+  let a7 = v128.load(sums, 208);
+  let b6 = v128.load(sums, 224);
+  let b7 = v128.load(sums, 240);
+  const weightsEnd = weights + 4 * count;
+  for (; weights < weightsEnd; weights += 4) {
+    if (!isFloat<T>()) {
+      read = v128.or(read, v128.load(next));
+      next += 64;
     }
-    const nothing = v128.or(together(a0, a2, a1, a3), together(b0, b2, b1, b3));
-    v128.store(sums, v128.or(a0, nothing));
-    v128.store(sums, a1, 16);
-    v128.store(sums, b0, 32);
-    v128.store(sums, b1, 48);
-    v128.store(sums, a2, 128);
-    v128.store(sums, a3, 144);
-    v128.store(sums, b2, 160);
-    v128.store(sums, b3, 176);
-    sums += 256;
+    const weightA = v128.load32_splat(weights);
+    const weightB = v128.load32_splat(weights + weightBytes);
+    const words0 = words<T>(values);
+    const words1 = words<T>(values + 16);
+    const value0 = lower<T>(values, words0);
+    const value1 = lower<T>(values + 16, words1);
+    a0 = multiplyAdd(weightA, value0, a0);
+    a1 = multiplyAdd(weightA, value1, a1);
+    b0 = multiplyAdd(weightB, value0, b0);
+    b1 = multiplyAdd(weightB, value1, b1);
+    const value2 = upper<T>(values, words0);
+    const value3 = upper<T>(values + 16, words1);
+    a2 = multiplyAdd(weightA, value2, a2);
+    a3 = multiplyAdd(weightA, value3, a3);
+    b2 = multiplyAdd(weightB, value2, b2);
+    b3 = multiplyAdd(weightB, value3, b3);
+    const words2 = words<T>(values + 32);
+    const words3 = words<T>(values + 48);
+    const value4 = lower<T>(values + 64, words2);
+    const value5 = lower<T>(values + 80, words3);
+    a4 = multiplyAdd(weightA, value4, a4);
+    a5 = multiplyAdd(weightA, value5, a5);
+    b4 = multiplyAdd(weightB, value4, b4);
+    b5 = multiplyAdd(weightB, value5, b5);
+    const value6 = upper<T>(values + 64, words2);
+    const value7 = upper<T>(values + 80, words3);
+    a6 = multiplyAdd(weightA, value6, a6);
+    a7 = multiplyAdd(weightA, value7, a7);
+    b6 = multiplyAdd(weightB, value6, b6);
+    b7 = multiplyAdd(weightB, value7, b7);
+    values += valueBytes;
   }
+  v128.store(sums, a1, 16);
+  v128.store(sums, a0);
+  v128.store(sums, b1, 48);
+  v128.store(sums, b0, 32);
+  v128.store(sums, a3, 80);
+  v128.store(sums, a2, 64);
+  v128.store(sums, b3, 112);
+  v128.store(sums, b2, 96);
+  v128.store(sums, a5, 144);
+  v128.store(sums, a4, 128);
+  v128.store(sums, b5, 176);
+  v128.store(sums, b4, 160);
+  v128.store(sums, a7, 208);
+  v128.store(sums, a6, 192);
+  v128.store(sums, b7, 240);
+  v128.store(sums, b6, 224);
+  return read;
 }
 
-/** For a lone query, 16 floats of the head at a time. */
-export function addOne(
+/** Of the last 16 numbers, where those of a head are no multiple of 32. */
+@inline
+function addColumns16<T>(
   weights: usize,
-  weightsEnd: usize,
+  weightBytes: u32,
   values: usize,
-  tokenBytes: u32,
-  headSize: u32,
+  valueBytes: u32,
+  count: u32,
   sums: usize,
 ): void {
-  for (let column: u32 = 0; column < headSize; column += 16) {
-    let value = values + 2 * column;
-    let sum0 = v128.load(sums);
-    let sum1 = v128.load(sums, 16);
-    let sum2 = v128.load(sums, 32);
-    let sum3 = v128.load(sums, 48);
-    for (let at = weights; at < weightsEnd; at += 16) {
-      const weight = v128.load(at);
-      const words0 = v128.load(value);
-      sum0 = multiplyAdd(weight, lowerFour(words0), sum0);
-      sum1 = multiplyAdd(weight, upperFour(words0), sum1);
-      const words1 = v128.load(value, 16);
-      sum2 = multiplyAdd(weight, lowerFour(words1), sum2);
-      sum3 = multiplyAdd(weight, upperFour(words1), sum3);
-      value += tokenBytes;
-    }
-    v128.store(sums, v128.or(sum0, together(sum0, sum2, sum1, sum3)));
-    v128.store(sums, sum1, 16);
-    v128.store(sums, sum2, 32);
-    v128.store(sums, sum3, 48);
-    sums += 64;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let b0 = v128.load(sums, 32);
+  let b1 = v128.load(sums, 48);
+  let a2 = v128.load(sums, 64);
+  let a3 = v128.load(sums, 80);
+  let b2 = v128.load(sums, 96);
+  let b3 = v128.load(sums, 112);
+  const weightsEnd = weights + 4 * count;
+  for (; weights < weightsEnd; weights += 4) {
+    const weightA = v128.load32_splat(weights);
+    const weightB = v128.load32_splat(weights + weightBytes);
+    const words0 = words<T>(values);
+    const words1 = words<T>(values + 16);
+    const value0 = lower<T>(values, words0);
+    const value1 = lower<T>(values + 16, words1);
+    a0 = multiplyAdd(weightA, value0, a0);
+    a1 = multiplyAdd(weightA, value1, a1);
+    b0 = multiplyAdd(weightB, value0, b0);
+    b1 = multiplyAdd(weightB, value1, b1);
+    const value2 = upper<T>(values, words0);
+    const value3 = upper<T>(values + 16, words1);
+    a2 = multiplyAdd(weightA, value2, a2);
+    a3 = multiplyAdd(weightA, value3, a3);
+    b2 = multiplyAdd(weightB, value2, b2);
+    b3 = multiplyAdd(weightB, value3, b3);
+    values += valueBytes;
   }
+  v128.store(sums, a1, 16);
+  v128.store(sums, a0);
+  v128.store(sums, b1, 48);
+  v128.store(sums, b0, 32);
+  v128.store(sums, a3, 80);
+  v128.store(sums, a2, 64);
+  v128.store(sums, b3, 112);
+  v128.store(sums, b2, 96);
 }

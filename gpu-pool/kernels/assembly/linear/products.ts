@@ -1,6 +1,7 @@
 /*
  * What a product of whole integer matrices elsewhere needs around it. Where many rows meet one matrix, ONNX Runtime's is faster
- * than rows.ts. It wants weights as signed bytes, input by input, and gives the same integers.
+ * than rows.ts, and without vectors of 256 bits than woven.ts too. It wants weights as signed bytes, input by input, and gives the
+ * same integers.
  */
 import { one } from '../simd';
 import { writeFour } from './codes';

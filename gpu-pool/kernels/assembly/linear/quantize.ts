@@ -1,5 +1,6 @@
 /*
- * Quantised activations, each row to int8 with one scale. There are three forms.
+ * Quantised activations, each row to int8 with one scale. There are three forms, and a fourth in
+ * quantize-woven.ts.
  *
  * In groups, as rows.ts reads them. Everything in them stands four times in a row, as the vector that a loop needs: loading it
  * takes one instruction, spreading it out would take another one or two each time. Rows are taken in groups of four, and those
@@ -166,7 +167,7 @@ export function quantizeWords(source: usize, sourceStride: u32, rows: u32, input
 
 /** Stores a row's scale; returns its inverse. */
 @inline
-function storeScale(source: usize, end: usize, at: usize): v128 {
+export function storeScale(source: usize, end: usize, at: usize): v128 {
   const scale = rowScale(source, end);
   store<f32>(at, scale);
   return inverseOf(scale);
@@ -179,7 +180,7 @@ export function plainScales(plain: usize, rows: u32, rowBytes: u32): usize {
 }
 
 @inline
-function codesOfFour(source: usize, inverse: v128): v128 {
+export function codesOfFour(source: usize, inverse: v128): v128 {
   return i32x4.relaxed_trunc_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(source), inverse)));
 }
 
