@@ -1,11 +1,10 @@
-import { measureLoad, type RunningPool, warmUp } from '../../../infra/profile/measure-load.ts';
+import { measureLoad, warmUp } from '../../../infra/profile/measure-load.ts';
 import { measureProfile } from '../../../infra/profile/run-profile.ts';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
 import type { PerformanceProfile } from '../../../shared/protocol/scaling.ts';
 import { lookUpAMax } from '../../../shared/scaling/a-max-table.ts';
 import type { LoadMeasurement } from '../../../shared/scaling/fit-model.ts';
 import { predictTpot, rowsTogether } from '../../../shared/scaling/performance-model.ts';
-import { correctionOf, type Refinement, refine, UNREFINED } from '../../../shared/scaling/refine.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { LoadWatch } from '../peer/measure/machine-load.ts';
 import { median } from '../results.ts';
@@ -19,13 +18,15 @@ const SEED = 5;
 const PAUSE_MS = 500;
 /**
  * Layouts on which the costs are measured: one with a processor per instance, one that spreads a layer step, and one whose attention
- * instances want more than the processors. So long each is measured that the whole takes ten minutes.
+ * instances want more than the processors.
  */
 const PROFILED: readonly (PoolSizes & { readonly limitMs: number })[] = [
   { attention: 1, experts: 1, limitMs: 22_000 },
   { attention: 1, experts: 3, limitMs: 14_000 },
   { attention: 3, experts: 3, limitMs: 32_000 },
 ];
+/** Starts of each layout. The same instances differ by a tenth from start to start, and hardly while they run. */
+const STARTS = 2;
 /** Hosts compile their code the longer the more of them share the processors. */
 const WARM_UP_MS_PER_INSTANCE = 800;
 const LEAST_WARM_UP_MS = 3_000;
@@ -37,72 +38,61 @@ interface MeasuredCase {
   readonly layout: string;
   readonly sequences: number;
   readonly context: number;
+  /** Mean over the starts, as is what is predicted for the batches that were measured. */
   readonly measuredMs: number;
   readonly predictedMs: number;
   /** (predicted − measured) ÷ measured. */
   readonly error: number;
-  /** The same without the correction. */
-  readonly profileError: number;
+  /** (longest − shortest) ÷ shortest of the starts. */
+  readonly spread: number;
 }
 
-/** What is known of a kind before a case of it is measured. */
-interface Known {
-  readonly profile: PerformanceProfile;
-  /** From the cases before, as the scaler refines its profile from one round to the next. */
-  refinement: Refinement;
-}
-
-/**
- * How well the performance model, measured on three layouts, predicts the TPOT of random layouts and loads: as the solver does it, with
- * the profile corrected by what was measured since.
- */
+/** How well the performance model, measured on three layouts, predicts the TPOT of random layouts and loads. */
 export async function run({ quick }: { quick: boolean }): Promise<Record<string, unknown>> {
   const watch = new LoadWatch();
   const perKind = quick ? QUICK_PER_KIND : FULL_PER_KIND;
   const drawn = drawCases(perKind, SEQUENCES_PER_ATTENTION, seededRandom(SEED));
+  const starts = quick ? 1 : STARTS;
   const cases: MeasuredCase[] = [];
   const profileErrors: Record<string, number> = {};
-  const repeatErrors: number[] = [];
   for (const kind of KINDS) {
-    const profile = await profileKind(kind);
-    const known: Known = { profile, refinement: UNREFINED };
+    const profile = await profileKind(kind, starts);
     profileErrors[kind] = profile.quality.tpot!.meanRelativeError;
     const ofKind = drawn.filter((other) => other.kind === kind);
-    for (const ofLayout of byLayout(ofKind)) {
-      await watch.pause(PAUSE_MS);
-      cases.push(...(await measureCases(ofLayout, known)));
+    const measured = new Map(ofKind.map((each): [FitCase, LoadMeasurement[]] => [each, []]));
+    for (let start = 0; start < starts; start++) {
+      for (const ofLayout of byLayout(ofKind)) {
+        await watch.pause(PAUSE_MS);
+        await measureCases(ofLayout, measured);
+      }
     }
-    const [again] = await measureCases([ofKind[0]!], known);
-    const before = cases.find((each) => each.kind === kind);
-    if (again !== undefined && before !== undefined)
-      repeatErrors.push(again.measuredMs / before.measuredMs - 1);
+    cases.push(...[...measured].flatMap(([drawn, loads]) => compare(drawn, loads, profile)));
   }
   const errors = cases.map(({ error }) => Math.abs(error));
   return {
     cases,
     seed: SEED,
-    shareWithin15Percent: shareClose(errors),
+    startsOfEach: starts,
+    shareWithin15Percent: errors.filter((error) => error <= CLOSE).length / errors.length,
     medianError: median(errors),
-    shareWithin15PercentByProfile: shareClose(cases.map(({ profileError }) => Math.abs(profileError))),
     profileErrors,
-    repeatErrors,
+    medianSpread: median(cases.map(({ spread }) => spread)),
     machineLoad: watch.result(),
   };
 }
 
-const shareClose = (errors: readonly number[]): number =>
-  errors.filter((error) => error <= CLOSE).length / errors.length;
-
-async function profileKind(kind: Kind): Promise<PerformanceProfile> {
+async function profileKind(kind: Kind, starts: number): Promise<PerformanceProfile> {
   const earlier: LoadMeasurement[] = [];
   let profile: PerformanceProfile | undefined;
-  for (const { limitMs, ...sizes } of PROFILED) {
-    await using parts = new AsyncDisposableStack();
-    const bed = await startBed(kind, sizes, parts);
-    const warmUpMs = warmUpMsOf(sizes);
-    const measured = await measureProfile({ ...bed, earlier, limitMs, warmUpMs });
-    earlier.push(...measured.loads);
-    profile = measured.profile;
+  for (let start = 0; start < starts; start++) {
+    for (const { limitMs, ...sizes } of PROFILED) {
+      await using parts = new AsyncDisposableStack();
+      const bed = await startBed(kind, sizes, parts);
+      const warmUpMs = warmUpMsOf(sizes);
+      const measured = await measureProfile({ ...bed, earlier, limitMs, warmUpMs });
+      earlier.push(...measured.loads);
+      profile = measured.profile;
+    }
   }
   return profile!;
 }
@@ -121,40 +111,49 @@ function byLayout(cases: readonly FitCase[]): FitCase[][] {
   return groups;
 }
 
-async function measureCases(cases: readonly FitCase[], known: Known): Promise<MeasuredCase[]> {
+async function measureCases(
+  cases: readonly FitCase[],
+  measured: ReadonlyMap<FitCase, LoadMeasurement[]>,
+): Promise<void> {
   const [{ kind, attention, experts }] = cases as [FitCase];
   await using parts = new AsyncDisposableStack();
   const bed = await startBed(kind, { attention, experts }, parts);
   await warmUp(bed, cases[0]!, warmUpMsOf({ attention, experts }));
-  const measured: MeasuredCase[] = [];
   for (const each of cases) {
-    const found = await measureCase(bed, each, known);
-    if (found !== null) measured.push(found);
+    const load = await measureLoad(bed, each);
+    if (load === null) continue;
+    measured.get(each)!.push(load);
+    const layout = `${kind} ${attention}A${experts}E, ${each.sequences} sequences`;
+    console.error(`${layout}, context ${load.context}: ${load.totalMs.toFixed(2)} ms`);
   }
-  return measured;
 }
 
-async function measureCase(bed: RunningPool, drawn: FitCase, known: Known): Promise<MeasuredCase | null> {
-  const { kind, attention, experts, sequences } = drawn;
-  const measured = await measureLoad(bed, drawn);
-  if (measured === null) return null;
-  const { model, table } = known.profile;
-  const { batch, context, totalMs: measuredMs } = measured;
-  const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, batch));
-  const { totalMs: byProfileMs } = predictTpot(model, { attention, experts, batch, context, aMax });
-  const predictedMs = byProfileMs * correctionOf(known.refinement);
-  known.refinement = refine(known.refinement, byProfileMs, measuredMs);
-  const layout = `${attention}A${experts}E`;
-  const shown = `${measuredMs.toFixed(2)} ms, predicted ${predictedMs.toFixed(2)} ms (by the profile alone ${byProfileMs.toFixed(2)})`;
-  console.error(`${kind} ${layout}, ${sequences} sequences, context ${context}: ${shown}`);
-  return {
-    kind,
-    layout,
-    sequences,
-    context,
-    measuredMs,
-    predictedMs,
-    error: predictedMs / measuredMs - 1,
-    profileError: byProfileMs / measuredMs - 1,
-  };
+/** None where nothing was measured. */
+function compare(
+  { kind, attention, experts, sequences }: FitCase,
+  loads: readonly LoadMeasurement[],
+  { model, table }: PerformanceProfile,
+): MeasuredCase[] {
+  if (loads.length === 0) return [];
+  const times = loads.map(({ totalMs }) => totalMs);
+  const predicted = loads.map(({ batch, context }) => {
+    const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, batch));
+    return predictTpot(model, { attention, experts, batch, context, aMax }).totalMs;
+  });
+  const [measuredMs, predictedMs] = [mean(times), mean(predicted)];
+  return [
+    {
+      kind,
+      layout: `${attention}A${experts}E`,
+      sequences,
+      context: loads[0]!.context,
+      measuredMs,
+      predictedMs,
+      error: predictedMs / measuredMs - 1,
+      spread: Math.max(...times) / Math.min(...times) - 1,
+    },
+  ];
 }
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
