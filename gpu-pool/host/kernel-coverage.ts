@@ -115,11 +115,8 @@ function attentionInstancesThatFit(
 export function scratchBytes(config: ModelConfig, rows: number): number {
   const region = new Region();
   expertScratch(config, rows, region);
-  const { contextLength, attentionHeads, keyValueHeads, headSize } = config;
-  return Math.max(
-    region.usedBytes,
-    attentionScratchBytes(contextLength, attentionHeads, keyValueHeads, headSize),
-  );
+  const { attentionHeads, keyValueHeads, headSize } = config;
+  return Math.max(region.usedBytes, attentionScratchBytes(attentionHeads, keyValueHeads, headSize));
 }
 
 function productBytes(config: ModelConfig, rows: number): number {

@@ -5,7 +5,7 @@ import { GraphSession, view } from '../runtime/session.ts';
 import { largestDifference, softmaxRow } from '../runtime/testing/reference-math.ts';
 import { randomNumbers } from '../runtime/testing/tiny-model.ts';
 import { loadKernels } from './load-kernels.ts';
-import { attentionScratchBytes, storedRowBytes } from './sizes.ts';
+import { ATTENTION_SEGMENT, attentionPartBytes, attentionScratchBytes, storedRowBytes } from './sizes.ts';
 import { kernelBed } from './testing/kernel-bed.ts';
 
 const bed = kernelBed();
@@ -22,14 +22,14 @@ interface Shape {
   readonly length: number;
 }
 
-/** Groups of up to nine queries: one alone, whole fours, and what is left over from fours. */
+/** Groups of up to nine queries: one alone, whole fours, and what is left over from fours; up to three segments of positions. */
 const shapes: fc.Arbitrary<Shape & { seed: number }> = fc
   .record({
     group: fc.integer({ min: 1, max: 9 }),
     kvHeads: fc.integer({ min: 1, max: 3 }),
     headSize: fc.constantFrom(16, 32, 48, 64, 128),
     rows: fc.integer({ min: 1, max: 4 }),
-    before: fc.integer({ min: 0, max: 70 }),
+    before: fc.oneof(fc.integer({ min: 0, max: 70 }), fc.integer({ min: 510, max: 1_030 })),
     seed: fc.integer(),
   })
   .map(({ before, ...shape }) => ({ ...shape, length: before + shape.rows }));
@@ -89,7 +89,7 @@ function attend(
 ): Float32Array {
   const { group, kvHeads, headSize, rows, length } = shape;
   const output = bed.room(queries.length);
-  const scratchBytes = attentionScratchBytes(length, group * kvHeads, kvHeads, headSize);
+  const scratchBytes = attentionScratchBytes(group * kvHeads, kvHeads, headSize);
   const scratch = memory.allocate(scratchBytes + GUARD_BYTES);
   const guard = memory.bytes(scratch + scratchBytes, GUARD_BYTES).fill(GUARD);
   const [q, k, v] = [bed.put(queries), store(shape, keys), store(shape, values)];
@@ -110,6 +110,27 @@ function attend(
       scratch,
     );
   }
+  expect(guard.every((byte) => byte === GUARD)).toBe(true);
+  return memory.floats(output, queries.length).slice();
+}
+
+/** Attention of one row by segments, each taken by itself, the last one first. */
+function attendBySegments(shape: Shape, { queries, keys, values }: Sequence): Float32Array {
+  const { group, kvHeads, headSize, length } = shape;
+  const heads = group * kvHeads;
+  const output = bed.room(queries.length);
+  const segments = Math.ceil(length / ATTENTION_SEGMENT);
+  const partsBytes = segments * attentionPartBytes(heads, kvHeads, headSize);
+  const parts = memory.allocate(partsBytes + GUARD_BYTES);
+  const guard = memory.bytes(parts + partsBytes, GUARD_BYTES).fill(GUARD);
+  const scratch = memory.allocate(attentionScratchBytes(heads, kvHeads, headSize));
+  const [q, k, v] = [bed.put(queries), store(shape, keys), store(shape, values)];
+  const scale = 1 / Math.sqrt(headSize);
+  for (let segment = segments - 1; segment >= 0; segment--) {
+    const range = [segment, segment + 1] as const;
+    kernels.attendSegments(q, k, v, length, ...range, heads, kvHeads, headSize, scale, parts, scratch);
+  }
+  kernels.joinSegments(parts, length, heads, kvHeads, headSize, output, scratch);
   expect(guard.every((byte) => byte === GUARD)).toBe(true);
   return memory.floats(output, queries.length).slice();
 }
@@ -174,6 +195,11 @@ describe('attend', () => {
     expectRowsAsDecoded(shape, randomSequence(shape, 7));
   });
 
+  test('does so where the rows of a tile see different segments', () => {
+    const shape = { group: 3, kvHeads: 2, headSize: 32, rows: 50, length: 2 * ATTENTION_SEGMENT + 20 };
+    expectRowsAsDecoded(shape, randomSequence(shape, 10));
+  });
+
   test('lets no row see a NaN that comes later', () => {
     const shape = { group: 2, kvHeads: 1, headSize: 16, rows: 6, length: 9 };
     const sequence = randomSequence(shape, 8);
@@ -213,6 +239,31 @@ describe('attend', () => {
     ] as const;
     expect(attend(shape, sequence, parts)).toEqual(attend(shape, sequence));
   });
+
+  test('gives the same bits when the segments of a row are shared out', () => {
+    fc.assert(
+      fc.property(shapes, ({ seed, ...shape }) => {
+        const decoding = { ...shape, rows: 1 };
+        const sequence = randomSequence(decoding, seed);
+        expect(attendBySegments(decoding, sequence)).toEqual(attend(decoding, sequence));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test.each([3, 300])(
+    'joins segments whose scores are far apart, the largest of them at position %i',
+    (position) => {
+      const shape = { group: 2, kvHeads: 1, headSize: 16, rows: 1, length: 1_200 };
+      const sequence = randomSequence(shape, 5);
+      sequence.queries.fill(100);
+      sequence.keys.fill(-100);
+      sequence.keys.fill(100, position * 16, (position + 1) * 16);
+      const { values } = keptOf(shape, sequence);
+      const expected = [0, 1].flatMap(() => [...values.subarray(position * 16, (position + 1) * 16)]);
+      expect(largestDifference(attend(shape, sequence), expected)).toBeLessThan(1e-6);
+    },
+  );
 
   test('holds scores that are far apart', () => {
     const shape = { group: 4, kvHeads: 1, headSize: 16, rows: 1, length: 40 };

@@ -167,7 +167,7 @@ export interface Kernels {
    * @param headSize D, a multiple of 16
    * @param scale of the scores, usually 1 / √D
    * @param output `[rows, heads · D]`
-   * @param scratch `attentionScratchBytes(length, heads, kvHeads, headSize)` that no other thread uses
+   * @param scratch `attentionScratchBytes(heads, kvHeads, headSize)` that no other thread uses
    */
   attend(
     queries: number,
@@ -181,6 +181,35 @@ export interface Kernels {
     kvHeads: number,
     headSize: number,
     scale: number,
+    output: number,
+    scratch: number,
+  ): void;
+  /**
+   * Attention of one row over segments `[segmentBegin, segmentEnd)` of what it sees, `ATTENTION_SEGMENT` positions each, for all heads.
+   * Parameters as of `attend`.
+   * @param parts `[segments]` of `attentionPartBytes`, from segment 0 on; those of the range are written
+   */
+  attendSegments(
+    queries: number,
+    keys: number,
+    values: number,
+    length: number,
+    segmentBegin: number,
+    segmentEnd: number,
+    heads: number,
+    kvHeads: number,
+    headSize: number,
+    scale: number,
+    parts: number,
+    scratch: number,
+  ): void;
+  /** Of the parts of all segments, which are used up, what `attend` gives for one row over `length` positions, bit for bit. */
+  joinSegments(
+    parts: number,
+    length: number,
+    heads: number,
+    kvHeads: number,
+    headSize: number,
     output: number,
     scratch: number,
   ): void;

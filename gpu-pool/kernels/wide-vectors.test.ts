@@ -76,7 +76,7 @@ test('changes no bit of a product for many rows', () => {
 });
 
 test.each([1, 3])('changes no bit of attention of %i rows', (rows) => {
-  const [length, heads, kvHeads, headSize] = [37, 8, 4, 48];
+  const [length, heads, kvHeads, headSize] = [549, 8, 4, 48];
   const width = kvHeads * headSize;
   const stored = [1, 2].map((seed) => {
     const target = memory.allocate(length * storedRowBytes(kvHeads, headSize));
@@ -84,7 +84,7 @@ test.each([1, 3])('changes no bit of attention of %i rows', (rows) => {
     return target;
   });
   const queries = bed.put(randomNumbers(rows * heads * headSize, 3));
-  const scratch = memory.allocate(attentionScratchBytes(length, heads, kvHeads, headSize));
+  const scratch = memory.allocate(attentionScratchBytes(heads, kvHeads, headSize));
   const [wide, expected] = both(rows * heads * headSize, (kernels, output) => {
     const [keys, values] = stored as [number, number];
     kernels.attend(

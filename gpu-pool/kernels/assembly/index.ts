@@ -6,7 +6,7 @@
  * Address 0 stands for "absent". The compiler assumes that nothing lies below 1024, which lets it fold small sums of
  * addresses into load instructions.
  */
-export { attend } from './attention/attention';
+export { attend, attendSegments, joinSegments } from './attention/attention';
 export { storeRows } from './attention/stored-rows';
 export { gate } from './gate';
 export { linearFloat } from './linear/linear-float';

@@ -1,9 +1,9 @@
 import type { ModelConfig } from '../../../shared/model/config.ts';
-import { quantizedBytes } from '../../kernels/sizes.ts';
+import { attentionPartBytes, quantizedBytes } from '../../kernels/sizes.ts';
 import { storedBytes } from '../../kernels/stored-matrix.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
-import { SPAN_WORDS } from './kernel-tasks.ts';
 import type { Region } from './region.ts';
+import { SPAN_WORDS, segmentsOf } from './span-table.ts';
 
 /** Sizes that the memory of a `KernelAttentionModel` depends on. */
 export interface AttentionSizes {
@@ -30,6 +30,8 @@ export interface LayerOffsets {
 export type AttentionLayout = ReturnType<typeof layOutAttention>;
 
 const FLOAT = 4;
+/** Segments of decoding sequences that threads share at once; where there are more, each sequence is one thread's. */
+const SHARED_SEGMENTS = 256;
 
 /** Where everything that an attention instance computes with lies: weights, then what a step works on. */
 export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, region: Region) {
@@ -40,6 +42,7 @@ export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, regi
   const layers = Array.from({ length: config.layers }, () => layOutLayer(config, sizes, region));
   const widest = Math.max(hiddenSize, queryWidth);
   const largestBlock = Math.max(sizes.attention.blockSize, sizes.head.blockSize);
+  const partBytes = attentionPartBytes(config.attentionHeads, config.keyValueHeads, headSize);
   const rows = (width: number) => region.allocate(FLOAT * maxRows * width);
   const headRows = (width: number) => region.allocate(FLOAT * slots * width);
   return {
@@ -62,12 +65,18 @@ export function layOutAttention(config: ModelConfig, sizes: AttentionSizes, regi
     cosines: rows(headSize / 2),
     sines: rows(headSize / 2),
     spans: region.allocate(FLOAT * SPAN_WORDS * slots),
+    parts: region.allocate(sharedSegments(config, sizes) * partBytes),
     headRows: headRows(1),
     headResidual: headRows(hiddenSize),
     headMoe: headRows(hiddenSize),
     headNormed: headRows(hiddenSize),
     logits: headRows(vocabularySize),
   };
+}
+
+/** How many segments threads can share at once. */
+export function sharedSegments({ contextLength }: ModelConfig, { slots }: AttentionSizes): number {
+  return Math.min(slots * segmentsOf(contextLength), SHARED_SEGMENTS);
 }
 
 function layOutLayer(config: ModelConfig, sizes: AttentionSizes, region: Region): LayerOffsets {

@@ -10,11 +10,17 @@ import { EmbeddingRows } from '../embedding-rows.ts';
 import type { BlockMatrixFormat } from '../matrix.ts';
 import { RotaryTable } from '../rotary.ts';
 import type { ModelWeights } from '../weights.ts';
-import { type AttentionLayout, type AttentionSizes, layOutAttention } from './attention-layout.ts';
-import { SPAN_WORDS, TaskKind } from './kernel-tasks.ts';
+import {
+  type AttentionLayout,
+  type AttentionSizes,
+  layOutAttention,
+  sharedSegments,
+} from './attention-layout.ts';
+import { TaskKind } from './kernel-tasks.ts';
 import { columnsOf, unitsOf } from './product-kind.ts';
 import type { QuantizedProducts } from './quantized-products.ts';
 import type { Region } from './region.ts';
+import { SpanTable, type WrittenSpans } from './span-table.ts';
 import { writeMatrix } from './write-matrix.ts';
 
 export interface KernelAttentionOptions extends AttentionSizes {
@@ -48,7 +54,8 @@ export class KernelAttentionModel implements AttentionCompute {
   readonly #embedding: EmbeddingRows;
   readonly #rotary: RotaryTable;
   readonly #buffer: ArrayBufferLike;
-  readonly #spans: Int32Array;
+  readonly #spans: SpanTable;
+  readonly #sharedSegments: number;
   /** T of the step under way. */
   #rows = 0;
 
@@ -64,7 +71,8 @@ export class KernelAttentionModel implements AttentionCompute {
     this.keys = this.#floats(this.#at.keys, maxRows * kvWidth);
     this.values = this.#floats(this.#at.values, maxRows * kvWidth);
     this.moeOutput = this.#floats(this.#at.moeOutput, maxRows * config.hiddenSize);
-    this.#spans = new Int32Array(this.#buffer, this.#at.spans, slots * SPAN_WORDS);
+    this.#sharedSegments = sharedSegments(config, options);
+    this.#spans = new SpanTable(this.#buffer, this.#at.spans, slots);
     this.#rotary = new RotaryTable(config.contextLength, config.headSize, config.ropeTheta);
     this.#embedding = new EmbeddingRows(config, weights);
     this.#load(weights);
@@ -163,40 +171,38 @@ export class KernelAttentionModel implements AttentionCompute {
   attendAll(spans: readonly AttentionSpan[], count: number): void {
     const { keyValueHeads } = this.#config;
     const { threads } = this.#options.team;
-    this.#attend(spans, count, true, Math.ceil(keyValueHeads / threads));
+    const several = this.#spans.write(spans, count, true);
+    this.#attendWhole(several, Math.ceil(keyValueHeads / threads));
+    const single = this.#spans.write(spans, count, false);
+    const { spans: taken, segments } = single;
+    const isFew = taken < SINGLE_CHUNKS_PER_THREAD * threads && segments > taken;
+    if (threads > 1 && isFew && segments <= this.#sharedSegments) this.#attendSegments(single);
     // What one row attends to is read once: a thread that takes some heads of it reads hardly less than one that takes all.
-    const sequences = Math.ceil(count / (SINGLE_CHUNKS_PER_THREAD * threads));
-    this.#attend(spans, count, false, sequences * keyValueHeads);
+    else this.#attendWhole(single, Math.ceil(taken / (SINGLE_CHUNKS_PER_THREAD * threads)) * keyValueHeads);
   }
 
-  /**
-   * @param several the spans of several rows, or those of one
-   * @param leastChunk key-value heads that a thread takes together
-   */
-  #attend(spans: readonly AttentionSpan[], count: number, several: boolean, leastChunk: number): void {
+  /** @param leastChunk key-value heads that a thread takes together */
+  #attendWhole({ spans, attended }: WrittenSpans, leastChunk: number): void {
+    if (spans === 0) return;
     const { attentionHeads, keyValueHeads, headSize } = this.#config;
-    const { spans: spansAt, queries, attended } = this.#at;
-    let taken = 0;
-    let attendedRows = 0;
-    for (let i = 0; i < count; i++) {
-      const { firstRow, rows, keys, values, length } = spans[i]!;
-      if (rows > 1 !== several) continue;
-      const at = taken * SPAN_WORDS;
-      this.#spans[at] = firstRow;
-      this.#spans[at + 1] = rows;
-      this.#spans[at + 2] = keys.byteOffset;
-      this.#spans[at + 3] = values.byteOffset;
-      this.#spans[at + 4] = length;
-      attendedRows += rows * length;
-      taken++;
-    }
-    if (taken === 0) return;
+    const at = this.#at;
     this.#options.team.run(
       TaskKind.attend,
-      [spansAt, queries, attended, attentionHeads, keyValueHeads, headSize],
-      taken * keyValueHeads,
-      attendedRows < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : leastChunk + 1,
+      [this.#spans.offset, at.queries, at.attended, attentionHeads, keyValueHeads, headSize],
+      spans * keyValueHeads,
+      attended < FEWEST_ATTENDED ? Number.POSITIVE_INFINITY : leastChunk + 1,
       leastChunk,
+    );
+  }
+
+  #attendSegments({ segments }: WrittenSpans): void {
+    const { attentionHeads, keyValueHeads, headSize } = this.#config;
+    const at = this.#at;
+    this.#options.team.run(
+      TaskKind.attendSegments,
+      [this.#spans.offset, at.queries, at.attended, attentionHeads, keyValueHeads, headSize, at.parts],
+      segments,
+      2,
     );
   }
 

@@ -1,7 +1,19 @@
 import type { Kernels } from '../../kernels/kernels.ts';
+import { attentionPartBytes } from '../../kernels/sizes.ts';
 import type { TaskRunner } from '../../team/team-board.ts';
 import { unitsOf } from './product-kind.ts';
 import type { QuantizedProducts } from './quantized-products.ts';
+import {
+  SPAN_FIRST_ROW,
+  SPAN_FIRST_SEGMENT,
+  SPAN_KEYS,
+  SPAN_LENGTH,
+  SPAN_ROWS,
+  SPAN_SEGMENTS_LEFT,
+  SPAN_VALUES,
+  SPAN_WORDS,
+  segmentsOf,
+} from './span-table.ts';
 
 /** Parts of a layer that the threads of a host share. The arguments of each kind follow its name, in their order. */
 export const TaskKind = {
@@ -13,10 +25,9 @@ export const TaskKind = {
   attend: 2,
   /** source, rows, K, weights, output, output stride; units: outputs */
   linearFloat: 3,
+  /** spans of one row, queries, output, heads, key-value heads, D, parts; units: the segments of all spans, one behind the other */
+  attendSegments: 4,
 } as const;
-
-/** Integers of one span of an `attend` task: first row, rows, keys, values, length. */
-export const SPAN_WORDS = 5;
 
 const FLOAT_BYTES = 4;
 
@@ -25,7 +36,7 @@ const FLOAT_BYTES = 4;
  *
  * @param products of the calling thread
  * @param memory that `kernels` are bound to
- * @param scratch offset of memory that no other thread uses, enough for attention over the longest context
+ * @param scratch offset of memory that no other thread uses, `attentionScratchBytes` at least
  */
 export function kernelTasks(
   kernels: Kernels,
@@ -44,6 +55,8 @@ export function kernelTasks(
         return attend(kernels, words, scratch, a, begin, end);
       case TaskKind.linearFloat:
         return kernels.linearFloat(a[0]!, a[1]!, a[2]!, a[3]!, begin, end, a[4]!, a[5]!);
+      case TaskKind.attendSegments:
+        return attendSegments(kernels, words, scratch, a, begin, end);
     }
   };
 }
@@ -81,13 +94,13 @@ function attend(
     // Heads of one sequence are taken together: a position's keys lie side by side.
     const kvHead = unit - index * kvHeads;
     const kvHeadEnd = Math.min(kvHeads, kvHead + end - unit);
-    const at = words[span]! * rowBytes;
+    const at = words[span + SPAN_FIRST_ROW]! * rowBytes;
     kernels.attend(
       a[1]! + at,
-      words[span + 1]!,
-      words[span + 2]!,
-      words[span + 3]!,
-      words[span + 4]!,
+      words[span + SPAN_ROWS]!,
+      words[span + SPAN_KEYS]!,
+      words[span + SPAN_VALUES]!,
+      words[span + SPAN_LENGTH]!,
       kvHead,
       kvHeadEnd,
       heads,
@@ -98,5 +111,49 @@ function attend(
       scratch,
     );
     unit += kvHeadEnd - kvHead;
+  }
+}
+
+/** Who makes the last part of a span joins them all. */
+function attendSegments(
+  kernels: Kernels,
+  words: Int32Array,
+  scratch: number,
+  a: Int32Array,
+  begin: number,
+  end: number,
+): void {
+  const heads = a[3]!;
+  const kvHeads = a[4]!;
+  const headSize = a[5]!;
+  const scale = 1 / Math.sqrt(headSize);
+  const partBytes = attentionPartBytes(heads, kvHeads, headSize);
+  let span = a[0]! >>> 2;
+  for (let unit = begin; unit < end; span += SPAN_WORDS) {
+    const first = words[span + SPAN_FIRST_SEGMENT]!;
+    const length = words[span + SPAN_LENGTH]!;
+    const segments = segmentsOf(length);
+    if (unit >= first + segments) continue;
+    const until = Math.min(end, first + segments);
+    const at = words[span + SPAN_FIRST_ROW]! * heads * headSize * FLOAT_BYTES;
+    const parts = a[6]! + first * partBytes;
+    kernels.attendSegments(
+      a[1]! + at,
+      words[span + SPAN_KEYS]!,
+      words[span + SPAN_VALUES]!,
+      length,
+      unit - first,
+      until - first,
+      heads,
+      kvHeads,
+      headSize,
+      scale,
+      parts,
+      scratch,
+    );
+    const taken = until - unit;
+    if (Atomics.sub(words, span + SPAN_SEGMENTS_LEFT, taken) === taken)
+      kernels.joinSegments(parts, length, heads, kvHeads, headSize, a[2]! + at, scratch);
+    unit = until;
   }
 }

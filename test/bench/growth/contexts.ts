@@ -1,6 +1,5 @@
-import { storedRowBytes } from '../../../gpu-pool/kernels/sizes.ts';
-import type { ModelConfig, WeightForm } from '../../../shared/model/config.ts';
 import { readBandwidth } from '../peer/bandwidth/bandwidth.ts';
+import { bytesPerStep, kvBytesPerToken } from '../peer/measure/bytes-per-step.ts';
 import { type Summary, summarise } from '../peer/measure/decode-times.ts';
 import type { LoadWatch } from '../peer/measure/machine-load.ts';
 import { randomTokens } from '../peer/measure/prompts.ts';
@@ -41,15 +40,9 @@ export interface ContextCase {
   readonly moreOverBytes: number | string;
   readonly ratioLeast: number | string;
   readonly ratioMost: number | string;
-}
-
-/** Bytes of keys and values of one token, as they are kept for weights of this form. */
-export function kvBytesPerToken(
-  { layers, keyValueHeads, headSize }: ModelConfig,
-  form: WeightForm = FORM,
-): number {
-  const rowBytes = form === 'f32' ? 4 * keyValueHeads * headSize : storedRowBytes(keyValueHeads, headSize);
-  return layers * 2 * rowBytes;
+  /** Time and bytes, weights among them, over those of a step at the shortest context: by how much the cost of a token grows. */
+  readonly overShortest: number;
+  readonly bytesOverShortest: number;
 }
 
 /** How the time of a decode step grows with the contexts of its sequences. */
@@ -82,8 +75,12 @@ export async function measureContexts(
           options.tokens,
           round,
         );
-        const rows = count * (context + meanTokensBefore);
-        return { ms: (count * 1_000) / tokensPerSecond, bytes: rows * kvBytesPerToken(config) };
+        const before = context + meanTokensBefore;
+        return {
+          ms: (count * 1_000) / tokensPerSecond,
+          bytes: count * before * kvBytesPerToken(config, FORM),
+          allBytes: bytesPerStep(folder, FORM, count, before),
+        };
       });
       cases.push(...growthOf(count, steps, bandwidthGbPerS));
       console.error(`${count} sequences measured`);
@@ -97,7 +94,9 @@ export async function measureContexts(
 /** What one round measured of a step. */
 interface Step {
   readonly ms: number;
+  /** Of keys and values, and of weights too. */
   readonly bytes: number;
+  readonly allBytes: number;
 }
 
 /** Compares with the shortest context, round by round. */
@@ -110,6 +109,8 @@ export function growthOf(
   return [...steps].map(([context, rounds]): ContextCase => {
     const over = (of: (step: Step) => number): Summary =>
       summarise(rounds.map((step, round) => of(step) - of(shortest![round]!)));
+    const times = (of: (step: Step) => number): Summary =>
+      summarise(rounds.map((step, round) => of(step) / of(shortest![round]!)));
     const ms = summarise(rounds.map((step) => step.ms));
     const moreMs = over((step) => step.ms).median;
     const moreBytesMs = over((step) => step.bytes).median / bandwidthGbPerS / 1e6;
@@ -132,6 +133,8 @@ export function growthOf(
       moreOverBytes: isShortest ? '–' : ratio.median,
       ratioLeast: isShortest ? '–' : ratio.least,
       ratioMost: isShortest ? '–' : ratio.most,
+      overShortest: times((step) => step.ms).median,
+      bytesOverShortest: times((step) => step.allBytes).median,
     };
   });
 }

@@ -2,9 +2,10 @@
 import { readAhead } from '../read-ahead';
 import { spreadNumbers } from './numbers';
 import { scorePair } from './scores';
-import { scaleWeights, softmax } from './softmax';
-import { codesAt, scalesAt, seenBy, Tile } from './tile';
+import { largestOf, sumsOf, weightsOf } from './parts';
+import { scaleWeights, weighScores } from './softmax';
 import { scalesBytes } from './stored-rows';
+import { codesAt, scalesAt, seenBy, Tile } from './tile';
 import { addPair } from './values';
 
 /**
@@ -16,6 +17,7 @@ export function scoreBlock(tile: Tile, rows: usize, begin: u32, count: u32, next
   const headSize = tile.headSize;
   const scales = tile.scales;
   const scoreBytes = tile.scoreBytes;
+  const firstScores = tile.scores + 4 * (begin - tile.begin);
   let read = i32x4.splat(0);
   for (let head: u32 = 0; head < tile.heads; head++) {
     const codes = codesAt(tile, rows, head);
@@ -26,7 +28,7 @@ export function scoreBlock(tile: Tile, rows: usize, begin: u32, count: u32, next
       if (seen == 0) continue;
       const index = head * tile.pairs + pair;
       const queries = tile.queries + 8 * index * headSize;
-      const scores = tile.scores + 2 * index * scoreBytes + 4 * begin;
+      const scores = firstScores + 2 * index * scoreBytes;
       if (tile.isDirect) {
         read = v128.or(
           read,
@@ -39,15 +41,22 @@ export function scoreBlock(tile: Tile, rows: usize, begin: u32, count: u32, next
   finishReading(tile, read, next, count);
 }
 
-/** Makes weights of all scores. */
-export function weighTile(tile: Tile): void {
-  const length = (tile.length + 7) & ~7;
-  const count = tile.rows * tile.group;
+/** Makes weights of the segment's scores. */
+export function weighSegment(tile: Tile): void {
+  const count = tile.end - tile.begin;
+  const queries = tile.rows * tile.group;
   for (let head: u32 = 0; head < tile.heads; head++) {
-    for (let query: u32 = 0; query < count; query++) {
+    for (let query: u32 = 0; query < queries; query++) {
       const index = 2 * head * tile.pairs + query;
-      const scores = tile.scores + index * tile.scoreBytes;
-      store<f32>(tile.norms + 4 * index, softmax(scores, seenBy(tile, query), length, tile.decay));
+      const seen = max(seenBy(tile, query), tile.begin) - tile.begin;
+      weighScores(
+        tile.scores + index * tile.scoreBytes,
+        min(seen, count),
+        (count + 7) & ~7,
+        tile.decay,
+        largestOf(tile, tile.part) + 4 * index,
+        weightsOf(tile, tile.part) + 4 * index,
+      );
     }
   }
 }
@@ -56,6 +65,8 @@ export function weighTile(tile: Tile): void {
 export function addBlock(tile: Tile, rows: usize, begin: u32, count: u32, next: usize): void {
   const headSize = tile.headSize;
   const scoreBytes = tile.scoreBytes;
+  const firstWeights = tile.scores + 4 * (begin - tile.begin);
+  const firstSums = sumsOf(tile, tile.part);
   let read = i32x4.splat(0);
   for (let head: u32 = 0; head < tile.heads; head++) {
     const codes = codesAt(tile, rows, head);
@@ -65,8 +76,8 @@ export function addBlock(tile: Tile, rows: usize, begin: u32, count: u32, next: 
       const seen = seenOfBlock(tile, pair, begin, count);
       if (seen == 0) continue;
       const index = head * tile.pairs + pair;
-      const sums = tile.sums + 8 * index * headSize;
-      const weights = tile.scores + 2 * index * scoreBytes + 4 * begin;
+      const sums = firstSums + 8 * index * headSize;
+      const weights = firstWeights + 2 * index * scoreBytes;
       scaleWeights(weights, tile.scales, seen);
       scaleWeights(weights + scoreBytes, tile.scales, seen);
       if (tile.isDirect) {

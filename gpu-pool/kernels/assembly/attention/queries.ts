@@ -1,8 +1,9 @@
 /* What goes into a tile, and what comes out of it. */
+import { offsetOf, sumsOf, weightsOf } from './parts';
 import { Tile } from './tile';
 
 /**
- * Fills the queries of a tile, and clears its sums.
+ * Fills the queries of a tile.
  * @param queries of its first row, rows `rowBytes` apart
  */
 export function prepareQueries(tile: Tile, queries: usize, rowBytes: u32, scale: f32): void {
@@ -16,7 +17,6 @@ export function prepareQueries(tile: Tile, queries: usize, rowBytes: u32, scale:
       else clearQuery(headBytes, target);
     }
   }
-  memory.fill(tile.sums, 0, 2 * tile.heads * pairs * headBytes);
 }
 
 function fillQuery(source: usize, headBytes: u32, scale: f32, target: usize): void {
@@ -37,15 +37,15 @@ function clearQuery(headBytes: u32, target: usize): void {
   }
 }
 
-/** Writes the sums of a tile, divided by those of their weights. */
+/** Writes the weighted values of all segments, divided by the sums of their weights. */
 export function writeOutputs(tile: Tile, output: usize, rowBytes: u32): void {
   const headBytes: u32 = 4 * tile.headSize;
   const count = tile.rows * tile.group;
   for (let head: u32 = 0; head < tile.heads; head++) {
     for (let query: u32 = 0; query < count; query++) {
       const index = 2 * head * tile.pairs + query;
-      const factor = v128.load32_splat(tile.norms + 4 * index);
-      let source = tile.sums + offsetOf(index, headBytes);
+      const factor = f32x4.splat(1 / load<f32>(weightsOf(tile, tile.total) + 4 * index));
+      let source = sumsOf(tile, tile.total) + offsetOf(index, headBytes);
       let target = output + rowOffset(tile, head, query, rowBytes);
       for (const end = target + headBytes; target < end; target += 64) {
         v128.store(target, f32x4.mul(v128.load(source), factor));
@@ -56,12 +56,6 @@ export function writeOutputs(tile: Tile, output: usize, rowBytes: u32): void {
       }
     }
   }
-}
-
-/** Where a query's numbers begin among those of pairs. */
-@inline
-function offsetOf(index: u32, headBytes: u32): u32 {
-  return 2 * (index / 2) * headBytes + 32 * (index & 1);
 }
 
 /** Where they begin in rows of queries or outputs. */

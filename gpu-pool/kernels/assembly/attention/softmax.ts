@@ -5,9 +5,17 @@ import { decay, together } from '../simd';
  * Replaces scores by e^(score − largest), and what lies behind those that are seen by 0.
  * @param length of all, a multiple of 8
  * @param constants of `decay`
- * @returns one over the sum of the weights
+ * @param largestTo where the largest score is written, −∞ where none is seen
+ * @param sumTo where the sum of the weights is written
  */
-export function softmax(scores: usize, seen: u32, length: u32, constants: usize): f32 {
+export function weighScores(
+  scores: usize,
+  seen: u32,
+  length: u32,
+  constants: usize,
+  largestTo: usize,
+  sumTo: usize,
+): void {
   const end = scores + 4 * length;
   for (let at = scores + 4 * seen; at < end; at += 4) store<f32>(at, -Infinity);
   const largest = largestOf(scores, end);
@@ -27,7 +35,8 @@ export function softmax(scores: usize, seen: u32, length: u32, constants: usize)
   let sum = f32x4.add(v128.or(sum0, together(sum0, sum1, sum0, sum1)), sum1);
   sum = f32x4.add(sum, v128.shuffle<f32>(sum, sum, 2, 3, 0, 1));
   sum = f32x4.add(sum, v128.shuffle<f32>(sum, sum, 1, 0, 3, 2));
-  return 1 / f32x4.extract_lane(sum, 0);
+  store<f32>(largestTo, f32x4.extract_lane(largest, 0));
+  store<f32>(sumTo, f32x4.extract_lane(sum, 0));
 }
 
 /** The largest score, in all lanes. */

@@ -1,6 +1,11 @@
 import { DECAY_BYTES, writeDecay } from '../simd';
 import { scalesBytes, storedRowBytes } from './stored-rows';
 
+/**
+ * Positions whose scores have a softmax and weighted values of their own, which are joined in the order of the segments (parts.ts).
+ * So threads can share a sequence's segments and give the same bits as one that takes them all. A multiple of the largest block.
+ */
+export const SEGMENT: u32 = 512;
 /** Queries of a tile where several rows share what is read. */
 export const TILE_QUERIES: u32 = 32;
 /** Pairs of a head up to which it costs less to spread its numbers for each of them than once for all to memory. */
@@ -25,9 +30,11 @@ const HEADER_BYTES: u32 = 2 * LINE;
  *   scales   `[64]`                 of a head's rows in a block
  *   numbers  `[block, D]`           keys or values of a head, spread to floats
  *   queries  `[pairs, D / 8, 2, 8]` scaled
- *   sums     `[pairs, D / 8, 2, 8]` weighted values
- *   norms    `[pairs, 2]`           one over the sum of a query's weights
- *   scores   `[pairs, 2, length]`   later weights; rows of an odd number of lines, so that they do not compete for places in a cache
+ *   total    of the segments that are done, parts.ts; it may lie elsewhere
+ *   spare    of the segment at hand, laid out alike, where there are others before it
+ *   keep     `[pairs, 2]`           what total and part are multiplied by when they are joined
+ *   take     `[pairs, 2]`
+ *   scores   `[pairs, 2, segment]`  later weights; rows of an odd number of lines, so that they do not compete for places in a cache
  */
 @unmanaged
 export class Tile {
@@ -48,6 +55,11 @@ export class Tile {
   block: u32;
   /** From one query's scores to the next. */
   scoreBytes: u32;
+  /** Of a number for each query. */
+  listBytes: u32;
+  /** Positions of the segment at hand. */
+  begin: u32;
+  end: u32;
   /** Whether pairs read numbers as they are stored. */
   isDirect: bool;
   /** Whether a block is read as a whole before it is computed; else it is read while the one before is computed. */
@@ -57,8 +69,12 @@ export class Tile {
   scales: usize;
   numbers: usize;
   queries: usize;
-  sums: usize;
-  norms: usize;
+  /** Where the segment at hand is written. */
+  part: usize;
+  total: usize;
+  spare: usize;
+  keep: usize;
+  take: usize;
   scores: usize;
 }
 
@@ -89,28 +105,41 @@ export function layOutTile(
   const spread = NUMBERS_BYTES / (4 * headSize);
   const block = rows == 1 ? min(spread, READ_BYTES / tile.tokenBytes) : spread;
   tile.block = max(min(block & ~3, MAXIMUM_BLOCK), MINIMUM_BLOCK);
-  tile.scoreBytes = LINE * (lines(4 * length) | 1);
+  tile.scoreBytes = LINE * (lines(4 * min(length, SEGMENT)) | 1);
+  tile.listBytes = LINE * lines(8 * heads * tile.pairs);
   placeParts(tile, scratch);
   return tile;
 }
 
 function placeParts(tile: Tile, scratch: usize): void {
-  const pairs = tile.heads * tile.pairs;
-  const headSize = tile.headSize;
   tile.unused = scratch + HEADER_BYTES - 16;
   tile.decay = scratch + HEADER_BYTES;
   writeDecay(tile.decay);
   tile.scales = tile.decay + LINE * lines(DECAY_BYTES);
   tile.numbers = tile.scales + 4 * MAXIMUM_BLOCK;
-  tile.queries = tile.numbers + max(NUMBERS_BYTES, 4 * MINIMUM_BLOCK * headSize);
-  tile.sums = tile.queries + 8 * pairs * headSize;
-  tile.norms = tile.sums + 8 * pairs * headSize;
-  tile.scores = tile.norms + LINE * lines(8 * pairs);
+  tile.queries = tile.numbers + max(NUMBERS_BYTES, 4 * MINIMUM_BLOCK * tile.headSize);
+  tile.total = tile.queries + sumsBytes(tile);
+  tile.spare = tile.total + partBytes(tile);
+  tile.keep = tile.spare + partBytes(tile);
+  tile.take = tile.keep + tile.listBytes;
+  tile.scores = tile.take + tile.listBytes;
 }
 
 @inline
 function lines(bytes: u32): u32 {
   return (bytes + LINE - 1) / LINE;
+}
+
+/** Bytes of a segment's part. */
+@inline
+export function partBytes(tile: Tile): u32 {
+  return 2 * tile.listBytes + sumsBytes(tile);
+}
+
+/** Bytes of a number for each number of all queries. */
+@inline
+export function sumsBytes(tile: Tile): u32 {
+  return 8 * tile.heads * tile.pairs * tile.headSize;
 }
 
 /** Positions that a query of a head sees. */

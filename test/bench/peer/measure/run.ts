@@ -8,7 +8,7 @@ import { ensurePeer, PEER_PACKAGE, PEER_VERSION } from '../llama/install.ts';
 import { Peer } from '../llama/peer.ts';
 import { findBatchedBench, runBatchedBench } from '../native/batched-bench.ts';
 import { type Agreement, answerGreedily, countAgreeing } from './agreement.ts';
-import { bytesPerToken } from './bytes-per-token.ts';
+import { bytesPerStep } from './bytes-per-step.ts';
 import { type CellOptions, measureCell } from './cell.ts';
 import { LoadWatch } from './machine-load.ts';
 import { GGUF_TYPES, type PeerBenchOptions } from './options.ts';
@@ -113,7 +113,7 @@ async function measureForm(
   });
   // Decoding begins behind the prompt.
   const roof: Roof = (context) =>
-    (bandwidthGbPerS * 1e9) / bytesPerToken(ours, form, context + options.decodeTokens / 2);
+    (bandwidthGbPerS * 1e9) / bytesPerStep(ours, form, 1, context + options.decodeTokens / 2);
   const cells: PeerCell[] = [];
   for (const place of cellPlaces(options)) {
     await watch.pause(PAUSE_MS);
