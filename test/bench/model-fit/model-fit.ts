@@ -3,13 +3,14 @@ import { measureProfile } from '../../../infra/profile/run-profile.ts';
 import { seededRandom } from '../../../shared/placement/seeded-random.ts';
 import type { PerformanceProfile } from '../../../shared/protocol/scaling.ts';
 import { lookUpAMax } from '../../../shared/scaling/a-max-table.ts';
-import type { LoadMeasurement } from '../../../shared/scaling/fit-model.ts';
+import { fitModel, type LoadMeasurement } from '../../../shared/scaling/fit-model.ts';
 import { predictTpot, rowsTogether } from '../../../shared/scaling/performance-model.ts';
 import type { PoolSizes } from '../../../shared/scaling/solver.ts';
 import { LoadWatch } from '../peer/measure/machine-load.ts';
 import { median } from '../results.ts';
 import { SEQUENCES_PER_ATTENTION, startBed } from './bed.ts';
 import { drawCases, type FitCase, KINDS, type Kind } from './layouts.ts';
+import { atFirstSpeed, Reference } from './reference.ts';
 
 const FULL_PER_KIND = 10;
 const QUICK_PER_KIND = 2;
@@ -25,7 +26,7 @@ const PROFILED: readonly (PoolSizes & { readonly limitMs: number })[] = [
   { attention: 1, experts: 3, limitMs: 14_000 },
   { attention: 3, experts: 3, limitMs: 32_000 },
 ];
-/** Starts of each layout. The same instances differ by a tenth from start to start, and hardly while they run. */
+/** Starts of each layout. The same instances differ by a tenth from start to start, and hardly while they run: for a part since the machine does. */
 const STARTS = 2;
 /** Hosts compile their code the longer the more of them share the processors. */
 const WARM_UP_MS_PER_INSTANCE = 800;
@@ -38,13 +39,21 @@ interface MeasuredCase {
   readonly layout: string;
   readonly sequences: number;
   readonly context: number;
-  /** Mean over the starts, as is what is predicted for the batches that were measured. */
+  /** Mean over the starts, as is what is predicted for the batches that were measured, and for the machine's speed meanwhile. */
   readonly measuredMs: number;
   readonly predictedMs: number;
   /** (predicted − measured) ÷ measured. */
   readonly error: number;
   /** (longest − shortest) ÷ shortest of the starts. */
   readonly spread: number;
+  /** Of the machine meanwhile, over the first measurement of its speed. */
+  readonly slowness: number;
+}
+
+/** What was measured of a case in one start. */
+interface MeasuredLoad {
+  readonly load: LoadMeasurement;
+  readonly slowness: number;
 }
 
 /** How well the performance model, measured on three layouts, predicts the TPOT of random layouts and loads. */
@@ -55,15 +64,18 @@ export async function run({ quick }: { quick: boolean }): Promise<Record<string,
   const starts = quick ? 1 : STARTS;
   const cases: MeasuredCase[] = [];
   const profileErrors: Record<string, number> = {};
+  await using parts = new AsyncDisposableStack();
+  const reference = await Reference.start(parts);
   for (const kind of KINDS) {
-    const profile = await profileKind(kind, starts);
+    const profile = await profileKind(kind, starts, reference);
     profileErrors[kind] = profile.quality.tpot!.meanRelativeError;
     const ofKind = drawn.filter((other) => other.kind === kind);
-    const measured = new Map(ofKind.map((each): [FitCase, LoadMeasurement[]] => [each, []]));
+    const measured = new Map(ofKind.map((each): [FitCase, MeasuredLoad[]] => [each, []]));
     for (let start = 0; start < starts; start++) {
       for (const ofLayout of byLayout(ofKind)) {
         await watch.pause(PAUSE_MS);
-        await measureCases(ofLayout, measured);
+        const { result, slowness } = await reference.around(() => measureCases(ofLayout));
+        for (const [each, load] of result) measured.get(each)!.push({ load, slowness });
       }
     }
     cases.push(...[...measured].flatMap(([drawn, loads]) => compare(drawn, loads, profile)));
@@ -81,20 +93,30 @@ export async function run({ quick }: { quick: boolean }): Promise<Record<string,
   };
 }
 
-async function profileKind(kind: Kind, starts: number): Promise<PerformanceProfile> {
-  const earlier: LoadMeasurement[] = [];
-  let profile: PerformanceProfile | undefined;
+async function profileKind(kind: Kind, starts: number, reference: Reference): Promise<PerformanceProfile> {
+  const loads: LoadMeasurement[] = [];
+  let newest: PerformanceProfile | undefined;
   for (let start = 0; start < starts; start++) {
     for (const { limitMs, ...sizes } of PROFILED) {
       await using parts = new AsyncDisposableStack();
       const bed = await startBed(kind, sizes, parts);
       const warmUpMs = warmUpMsOf(sizes);
-      const measured = await measureProfile({ ...bed, earlier, limitMs, warmUpMs });
-      earlier.push(...measured.loads);
-      profile = measured.profile;
+      const { result, slowness } = await reference.around(() =>
+        measureProfile({ ...bed, earlier: loads, limitMs, warmUpMs }),
+      );
+      loads.push(...result.loads.map((load) => atFirstSpeed(load, slowness)));
+      newest = result.profile;
     }
   }
-  return profile!;
+  const { layers, expertsPerToken, shared, queuedApart, stepsApart } = newest!.model;
+  const deployment = {
+    layers,
+    expertsPerToken,
+    ...(shared !== undefined && { shared }),
+    ...(queuedApart !== undefined && { queuedApart }),
+    ...(stepsApart !== undefined && { stepsApart }),
+  };
+  return { ...newest!, loads, ...fitModel(loads, deployment) };
 }
 
 const warmUpMsOf = ({ attention, experts }: PoolSizes): number =>
@@ -111,34 +133,34 @@ function byLayout(cases: readonly FitCase[]): FitCase[][] {
   return groups;
 }
 
-async function measureCases(
-  cases: readonly FitCase[],
-  measured: ReadonlyMap<FitCase, LoadMeasurement[]>,
-): Promise<void> {
+/** None of a case of which nothing could be measured. */
+async function measureCases(cases: readonly FitCase[]): Promise<[FitCase, LoadMeasurement][]> {
   const [{ kind, attention, experts }] = cases as [FitCase];
   await using parts = new AsyncDisposableStack();
   const bed = await startBed(kind, { attention, experts }, parts);
   await warmUp(bed, cases[0]!, warmUpMsOf({ attention, experts }));
+  const measured: [FitCase, LoadMeasurement][] = [];
   for (const each of cases) {
     const load = await measureLoad(bed, each);
     if (load === null) continue;
-    measured.get(each)!.push(load);
+    measured.push([each, load]);
     const layout = `${kind} ${attention}A${experts}E, ${each.sequences} sequences`;
     console.error(`${layout}, context ${load.context}: ${load.totalMs.toFixed(2)} ms`);
   }
+  return measured;
 }
 
 /** None where nothing was measured. */
 function compare(
   { kind, attention, experts, sequences }: FitCase,
-  loads: readonly LoadMeasurement[],
+  measured: readonly MeasuredLoad[],
   { model, table }: PerformanceProfile,
 ): MeasuredCase[] {
-  if (loads.length === 0) return [];
-  const times = loads.map(({ totalMs }) => totalMs);
-  const predicted = loads.map(({ batch, context }) => {
+  if (measured.length === 0) return [];
+  const times = measured.map(({ load }) => load.totalMs);
+  const predicted = measured.map(({ load: { batch, context }, slowness }) => {
     const aMax = lookUpAMax(table, experts, rowsTogether(model, attention, batch));
-    return predictTpot(model, { attention, experts, batch, context, aMax }).totalMs;
+    return slowness * predictTpot(model, { attention, experts, batch, context, aMax }).totalMs;
   });
   const [measuredMs, predictedMs] = [mean(times), mean(predicted)];
   return [
@@ -146,11 +168,12 @@ function compare(
       kind,
       layout: `${attention}A${experts}E`,
       sequences,
-      context: loads[0]!.context,
+      context: measured[0]!.load.context,
       measuredMs,
       predictedMs,
       error: predictedMs / measuredMs - 1,
       spread: Math.max(...times) / Math.min(...times) - 1,
+      slowness: mean(measured.map(({ slowness }) => slowness)),
     },
   ];
 }

@@ -6,8 +6,11 @@ import { SEQUENCES_PER_ATTENTION } from './pool.ts';
 
 /** The scaler plans for means, and times scatter: it aims at so much of what users want. */
 const TPOT_SHARE = 0.7;
-/** Of a day that lasts minutes: instances start in one or two seconds, in which demand grows by a hundredth of its peak. */
-const HEADROOM = 1.05;
+/**
+ * Of a day that lasts minutes: its demand grows by a twentieth in ten seconds where it is steepest, is seen half a short window late, and
+ * instances take another one or two seconds to start. Who begins to queue then waits until the peak is over.
+ */
+const HEADROOM = 1.1;
 const DOWN_HEADROOM = 1.15;
 /** Limits of the scaler are compressed less than the day: instances start no faster. */
 const COOLDOWN_SHARE = 1 / 40;
