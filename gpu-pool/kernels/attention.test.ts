@@ -251,7 +251,7 @@ describe('attend', () => {
     );
   });
 
-  test.each([3, 300])(
+  test.each([3, 700])(
     'joins segments whose scores are far apart, the largest of them at position %i',
     (position) => {
       const shape = { group: 2, kvHeads: 1, headSize: 16, rows: 1, length: 1_200 };
