@@ -1,3 +1,5 @@
+import type { AttentionKernels } from './attention-kernels.ts';
+
 /**
  * The WebAssembly kernels, bound to one memory. Pointers are byte offsets into it, 0 where something is absent; strides
  * and sizes count elements unless a name says bytes. Calls are synchronous, keep nothing between them, and may run in any
@@ -6,7 +8,7 @@
  * A result never depends on the rows that are computed beside it, nor on how ranges of tiles, outputs or heads are shared
  * out: it is the same bit for bit.
  */
-export interface Kernels {
+export interface Kernels extends AttentionKernels {
   /**
    * 1 where `linear` sums four products at a time, which is faster on x86 with AVX-VNNI and wrong for int8
    * elsewhere. Found out at loading; results are the same either way. Only tests write to it.
@@ -159,68 +161,6 @@ export interface Kernels {
     output: number,
     outputStride: number,
   ): void;
-  /**
-   * Causal attention of the newest `rows` of a sequence's `length` positions over all of them (decoding: one row), for
-   * key-value heads `[kvHeadBegin, kvHeadEnd)` and their query heads.
-   * @param queries `[rows, heads · D]`
-   * @param keys `[length]` of `storedRowBytes`, the new rows included; so are `values`
-   * @param headSize D, a multiple of 16
-   * @param scale of the scores, usually 1 / √D
-   * @param output `[rows, heads · D]`
-   * @param scratch `attentionScratchBytes(heads, kvHeads, headSize)` that no other thread uses
-   */
-  attend(
-    queries: number,
-    rows: number,
-    keys: number,
-    values: number,
-    length: number,
-    kvHeadBegin: number,
-    kvHeadEnd: number,
-    heads: number,
-    kvHeads: number,
-    headSize: number,
-    scale: number,
-    output: number,
-    scratch: number,
-  ): void;
-  /**
-   * Attention of one row over segments `[segmentBegin, segmentEnd)` of what it sees, `ATTENTION_SEGMENT` positions each, for all heads.
-   * Parameters as of `attend`.
-   * @param parts `[segments]` of `attentionPartBytes`, from segment 0 on; those of the range are written
-   */
-  attendSegments(
-    queries: number,
-    keys: number,
-    values: number,
-    length: number,
-    segmentBegin: number,
-    segmentEnd: number,
-    heads: number,
-    kvHeads: number,
-    headSize: number,
-    scale: number,
-    parts: number,
-    scratch: number,
-  ): void;
-  /** Of the parts of all segments, which are used up, what `attend` gives for one row over `length` positions, bit for bit. */
-  joinSegments(
-    parts: number,
-    length: number,
-    heads: number,
-    kvHeads: number,
-    headSize: number,
-    output: number,
-    scratch: number,
-  ): void;
-  /**
-   * Stores rows of keys or values for `attend`: each head's numbers as 16-bit whole numbers in units of a scale of its own, 1 / 32,767
-   * of its largest number.
-   * @param source f32 `[rows, kvHeads · D]`
-   * @param headSize D, a multiple of 8
-   * @param target `[rows]` of `storedRowBytes`
-   */
-  storeRows(source: number, rows: number, kvHeads: number, headSize: number, target: number): void;
   /**
    * `sum = source + addend; output = sum / √(mean(sum²) + epsilon) · weights`, row by row.
    * @param addend `[rows, size]`, or 0
