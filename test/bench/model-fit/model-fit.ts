@@ -108,14 +108,7 @@ async function profileKind(kind: Kind, starts: number, reference: Reference): Pr
       newest = result.profile;
     }
   }
-  const { layers, expertsPerToken, shared, queuedApart, stepsApart } = newest!.model;
-  const deployment = {
-    layers,
-    expertsPerToken,
-    ...(shared !== undefined && { shared }),
-    ...(queuedApart !== undefined && { queuedApart }),
-    ...(stepsApart !== undefined && { stepsApart }),
-  };
+  const { contention: _, ...deployment } = newest!.model;
   return { ...newest!, loads, ...fitModel(loads, deployment) };
 }
 
