@@ -19,12 +19,19 @@ it('shows costs, how well they fit, and each load beside what the model says of 
   const quality = {
     tpot: { measurements: 1, meanRelativeError: 0.1, mostRelativeError: 0.1, rSquared: 0.97 },
   };
-  const contention = { ...NO_CONTENTION, parallelShare: 0.5, spreadMs: 0.2, workFactor: 1.25, besideMs: 0.4 };
+  const contention = {
+    ...NO_CONTENTION,
+    parallelShare: 0.5,
+    spreadMs: 0.2,
+    workFactor: 1.25,
+    besideFactor: 1.5,
+    besideMs: 0.4,
+  };
   const shared = { count: 2, helping: false };
   const contended = { ...PROFILE, model: { ...PROFILE.model, shared, contention } };
   expect(formatProfile({ profile: contended, loads: [] })).toContain(
     '50.0% of further processors beside each other, 200.000 µs per layer and further expert instance; ' +
-      'work of a step: 1.25 times the step + 400.000 µs (beside)',
+      '1.50 times as long beside other attention instances; work of a step: 1.25 times the step + 400.000 µs (beside)',
   );
   const lines = formatProfile({ profile: { ...PROFILE, quality }, loads: [load] }).split('\n');
   expect(lines).toContain('per layer, in µs: attention floor 100.000, perRow 300.000, perContextToken 1.000');

@@ -52,15 +52,17 @@ function costLines({ model, table, capacity }: PerformanceProfile): string[] {
 
 function contentionLine(contention: ContentionCost, helping: boolean): string {
   const { parallelShare, spreadMs, crowding, workFactor, besideMs, rowWorkMs, contextWorkMs } = contention;
+  const { besideInstanceMs = 0, besideFactor = workFactor } = contention;
   const work = [`${decimals(workFactor)} times the step`];
-  for (const [name, ms] of Object.entries({ besideMs, rowWorkMs, contextWorkMs })) {
+  for (const [name, ms] of Object.entries({ besideMs, besideInstanceMs, rowWorkMs, contextWorkMs })) {
     if (ms > 0) work.push(`${decimals(1_000 * ms, 3)} µs (${name.replace(/Ms$/, '')})`);
   }
   const instances = helping
-    ? `${percent(crowding)} longer per thread without a processor`
+    ? `${percent(crowding)} longer times the share of threads without a processor`
     : `${percent(parallelShare)} of further processors beside each other, ${decimals(1_000 * spreadMs, 3)} µs per layer and further ` +
       'expert instance';
-  return `  ${instances}; work of a step: ${work.join(' + ')}`;
+  const beside = `${decimals(Math.max(1, besideFactor))} times as long beside other attention instances`;
+  return `  ${instances}; ${beside}; work of a step: ${work.join(' + ')}`;
 }
 
 const qualityLines = ({ quality }: PerformanceProfile): string[] =>

@@ -19,15 +19,26 @@ const WARM_UP_MS = 6_000;
 const MOST_BATCH = 256;
 const SEED = 1;
 
-export interface ProfileOptions extends RunningPool {
-  /** Largest n_e that the a_max table tells of. */
-  readonly mostExperts: number;
+export interface MeasuringOptions extends RunningPool {
   /** Loads of other layouts of the same model, which the costs are to fit as well. Default: none. */
   readonly earlier?: readonly LoadMeasurement[];
   /** Time for all loads together, and before them. */
   readonly limitMs?: number;
   readonly warmUpMs?: number;
   readonly log: (line: string) => void;
+}
+
+export interface ProfileOptions extends MeasuringOptions {
+  /** Largest n_e that the a_max table tells of. */
+  readonly mostExperts: number;
+}
+
+/** What a performance model is fitted to. */
+export interface MeasuredPool {
+  readonly loads: readonly LoadMeasurement[];
+  readonly deployment: Deployment;
+  /** Routing of what was asked before; of the loads where nothing was. */
+  readonly trace: ActivationTrace;
 }
 
 export interface MeasuredProfile {
@@ -43,22 +54,30 @@ export interface MeasuredProfile {
  * @throws JanusError when a sequence fails, or too little could be measured
  */
 export async function measureProfile(options: ProfileOptions): Promise<MeasuredProfile> {
-  const { redis, card, placement, mostExperts, earlier = [] } = options;
-  const trafficTrace = await readTrace(redis, card.id);
-  const loads = await measureLoads(options);
-  const trace = trafficTrace ?? (await ownTrace(redis, card.id));
+  const { placement, mostExperts, earlier = [] } = options;
+  const { loads, deployment, trace } = await measurePool(options);
   const all = [...earlier, ...loads];
-  const { model, quality } = fitModel(all, {
-    layers: placement.layers.length,
-    expertsPerToken: trace.shape.expertsPerToken,
-    ...sharingOf(options, await readMembers(redis, card.id)),
-  });
+  const { model, quality } = fitModel(all, deployment);
   const { capacity } = placement;
   const table = aMaxTable({ trace, capacity, mostInstances: mostExperts, mostBatch: MOST_BATCH, seed: SEED });
   return { profile: { measuredAtMs: Date.now(), model, quality, capacity, table, loads: all }, loads };
 }
 
-async function measureLoads(options: ProfileOptions): Promise<LoadMeasurement[]> {
+/** The part of `measureProfile` that measures. @throws as it does */
+export async function measurePool(options: MeasuringOptions): Promise<MeasuredPool> {
+  const { redis, card, placement } = options;
+  const trafficTrace = await readTrace(redis, card.id);
+  const loads = await measureLoads(options);
+  const trace = trafficTrace ?? (await storedTrace(redis, card.id));
+  const deployment: Deployment = {
+    layers: placement.layers.length,
+    expertsPerToken: trace.shape.expertsPerToken,
+    ...sharingOf(options, await readMembers(redis, card.id)),
+  };
+  return { loads, deployment, trace };
+}
+
+async function measureLoads(options: MeasuringOptions): Promise<LoadMeasurement[]> {
   const { redis, card, earlier = [], limitMs = LOADS_LIMIT_MS, warmUpMs = WARM_UP_MS, log } = options;
   const hosts = await readMembers(redis, card.id);
   const attention = hosts.flatMap((host) => host.attention);
@@ -87,7 +106,7 @@ async function measureLoads(options: ProfileOptions): Promise<LoadMeasurement[]>
 
 /** How instances get in each other's way. @param hosts as they are after the loads */
 function sharingOf(
-  { processors }: ProfileOptions,
+  { processors }: RunningPool,
   hosts: readonly HostRecord[],
 ): Pick<Deployment, 'shared' | 'queuedApart' | 'stepsApart'> {
   const helping = hosts.some(({ traffic }) => traffic.some(({ assistedGroups }) => assistedGroups > 0));
@@ -101,8 +120,12 @@ function sharingOf(
   };
 }
 
-/** Where no traffic left a trace, the loads have. */
-async function ownTrace(redis: Redis, model: string): Promise<ActivationTrace> {
+/**
+ * The routing of what was asked of late.
+ *
+ * @throws JanusError when no instance has stored a trace after the time in which each does
+ */
+export async function storedTrace(redis: Redis, model: string): Promise<ActivationTrace> {
   const stored = await readTrace(redis, model);
   if (stored !== null) return stored;
   await sleep(TRACE_STORE_INTERVAL_MS + HEARTBEAT_INTERVAL_MS);

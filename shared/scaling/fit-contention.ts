@@ -1,25 +1,19 @@
 import type { LoadMeasurement } from './fit-model.ts';
-import { fitNonNegative, type Measurement } from './least-squares.ts';
+import { fitWork } from './fit-work.ts';
 import {
-  busyAttention,
   type ContentionCost,
+  crowdedShare,
   NO_CONTENTION,
   type PerformanceModel,
   predictTpot,
-  processorTime,
 } from './performance-model.ts';
 
 /** Shares of the further processors that are tried. */
 const PARALLEL_SHARES = Array.from({ length: 11 }, (_, tenths) => tenths / 10);
-/** From this share of the processors on, a load is bound by them and not by what follows each other in one step. */
-const BOUND_SHARE = 0.75;
-/** Loads that tell work by row apart from work by step. */
-const LEAST_BOUND = 2;
 
 /**
  * Fits what sharing processors costs: from loads of one attention instance and several expert instances how much of an exchange
- * is beside each other, and from loads that keep the processors busy how much work a step is. Where there are none, from how busy
- * the processors were.
+ * is beside each other, and from those of several attention instances how much work a step is.
  *
  * @param alone the model without contention, whose processors are shared
  */
@@ -34,8 +28,7 @@ type Spread = Partial<ContentionCost>;
 function fitCrowding(loads: readonly LoadMeasurement[], alone: PerformanceModel): Spread {
   const over = loads.map((load) => {
     const share = predictTpot(alone, load).totalMs / load.totalMs;
-    const beyond = Math.max(0, load.attention + load.experts - alone.shared!.count);
-    return { per: beyond * share, rest: 1 - share };
+    return { per: crowdedShare(alone.shared!, load) * share, rest: 1 - share };
   });
   return { crowding: slopeOf(over) };
 }
@@ -68,50 +61,3 @@ const withSpread = (model: PerformanceModel, spread: Spread): PerformanceModel =
   ...model,
   contention: { ...NO_CONTENTION, ...spread },
 });
-
-/** How much work steps are. @param model with what spreading costs */
-function fitWork(loads: readonly LoadMeasurement[], model: PerformanceModel): ContentionCost {
-  const { count, helping } = model.shared!;
-  const contention = model.contention!;
-  const bound = loads.filter(
-    ({ attention, busyProcessors = 0 }) => attention > 1 && busyProcessors >= BOUND_SHARE * count,
-  );
-  if (bound.length < LEAST_BOUND) {
-    const [workFactor, besideMs] = fitFeatures(loads, (load) => load.busyProcessors, stepFeatures(model));
-    return workFactor === undefined ? contention : { ...contention, workFactor, besideMs: besideMs! };
-  }
-  if (!helping) {
-    const [workFactor, besideMs] = fitFeatures(bound, () => count, stepFeatures(model));
-    return { ...contention, workFactor: workFactor!, besideMs: besideMs! };
-  }
-  const features = (load: LoadMeasurement) => [busyOf(model, load), load.batch, load.batch * load.context];
-  const [besideMs, rowWorkMs, contextWorkMs] = fitFeatures(bound, () => count, features);
-  return {
-    ...contention,
-    workFactor: 0,
-    besideMs: besideMs!,
-    rowWorkMs: rowWorkMs!,
-    contextWorkMs: contextWorkMs!,
-  };
-}
-
-const busyOf = (model: PerformanceModel, { attention, batch }: LoadMeasurement): number =>
-  busyAttention(model, attention, batch);
-
-const stepFeatures = (model: PerformanceModel) => (load: LoadMeasurement) => [
-  processorTime(model, load),
-  busyOf(model, load),
-];
-
-/** Coefficients of the time of `processors` that a step takes; none where no load tells. */
-function fitFeatures(
-  loads: readonly LoadMeasurement[],
-  processors: (load: LoadMeasurement) => number | undefined,
-  features: (load: LoadMeasurement) => number[],
-): readonly (number | undefined)[] {
-  const measured = loads.flatMap((load): Measurement[] => {
-    const busy = processors(load);
-    return busy === undefined ? [] : [{ features: features(load), value: busy * load.totalMs }];
-  });
-  return measured.length === 0 ? [] : fitNonNegative(measured).coefficients;
-}

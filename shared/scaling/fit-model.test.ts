@@ -84,6 +84,22 @@ describe('fitModel', () => {
     expect(predictTpot(model, other).totalMs).toBeCloseTo(predictTpot(CONTENDED, other).totalMs, 2);
   });
 
+  test('tells what waits for experts from what waits for processors, and the work of an expert instance from that of a step', () => {
+    const contention = { ...CONTENTION, besideInstanceMs: 0.3, besideFactor: 1.6 };
+    const contended = { ...CONTENDED, contention };
+    const sizes = [
+      { attention: 1, experts: 1, busy: 1.1 },
+      { attention: 1, experts: 3, busy: 1.4 },
+      { attention: 2, experts: 1, busy: 1.4 },
+      { attention: 3, experts: 2, busy: 1.9 },
+      { attention: 3, experts: 4, busy: 1.9 },
+    ];
+    const loads = sizes.flatMap(({ busy, ...layout }) => measurements(contended, layout, busy));
+    const { model } = fitModel(loads, { ...DEPLOYMENT, ...SHARING });
+    const { besideInstanceMs, besideFactor } = model.contention!;
+    expect([besideInstanceMs, besideFactor]).toEqual([expect.closeTo(0.3, 2), expect.closeTo(1.6, 2)]);
+  });
+
   test('finds again all work of threads that help each other, whose steps alone are no measure of it', () => {
     const sharing = { shared: { count: 2, helping: true }, stepsApart: true };
     const work = { workFactor: 0, besideMs: 0.2, rowWorkMs: 3, contextWorkMs: 0.002 };

@@ -106,7 +106,16 @@ function fitParts(
     const busiest = fixedMs + perActivatedMs * load.aMax + perRowMs * expertRows(load);
     return busiest * Math.max(1, load.experts / (deployment.shared?.count ?? load.experts));
   };
-  const link = fitPart([one, together], (load) => load.exchangeMs - computed(load));
+  // Errors count relative to the exchange: of what its experts leave of it, little may be left, or less than nothing.
+  const link = fitNonNegative(
+    loads.map(
+      (load): Measurement => ({
+        features: [1, together(load)],
+        value: load.exchangeMs - computed(load),
+        relativeTo: Math.max(LEAST_MS, load.exchangeMs),
+      }),
+    ),
+  );
   return {
     parts: {
       attention: {

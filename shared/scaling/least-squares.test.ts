@@ -47,6 +47,17 @@ describe('fitNonNegative', () => {
     expect(quality.measurements).toBe(grid.length);
   });
 
+  test('counts errors relative to what it is told, so that what is left of something large may be next to nothing', () => {
+    const rests = [
+      { features: [1], value: 0.3, relativeTo: 10 },
+      { features: [1], value: -0.1, relativeTo: 10 },
+      { features: [1], value: 1e-9, relativeTo: 10 },
+    ];
+    const { coefficients, quality } = fitNonNegative(rests);
+    expect(coefficients[0]).toBeCloseTo(0.2 / 3, 6);
+    expect(quality.mostRelativeError).toBeCloseTo((0.3 - 0.2 / 3) / 10, 6);
+  });
+
   test('names what cannot be fitted', () => {
     expect(() => fitNonNegative([])).toThrow(/no measurements/);
     expect(() => fitNonNegative([{ features: [1], value: 0 }])).toThrow(/measurement is 0/);

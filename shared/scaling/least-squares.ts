@@ -7,6 +7,8 @@ export interface Measurement {
   readonly value: number;
   /** How much it counts; 1 when absent. */
   readonly weight?: number;
+  /** What an error counts relative to, the value itself when absent; needed where the value may be 0 or below. */
+  readonly relativeTo?: number;
 }
 
 /** How well a fit says again what was measured. */
@@ -36,7 +38,7 @@ const STILL = 1e-10;
  *
  * Source: coordinate descent on the normal equations; the problem is convex, so it finds the one minimum.
  *
- * @throws JanusError when there are no measurements, or a value is not positive
+ * @throws JanusError when there are no measurements, or one's errors count relative to what is not positive
  */
 export function fitNonNegative(measurements: readonly Measurement[]): Fit {
   const [first] = measurements;
@@ -44,9 +46,9 @@ export function fitNonNegative(measurements: readonly Measurement[]): Fit {
   const count = first.features.length;
   const normal = Array.from({ length: count }, () => new Float64Array(count));
   const target = new Float64Array(count);
-  for (const { features, value, weight = 1 } of measurements) {
-    if (!(value > 0)) throw new JanusError(`A measurement is ${value}: a cost is above 0`);
-    const scale = weight / (value * value);
+  for (const { features, value, weight = 1, relativeTo = value } of measurements) {
+    if (!(relativeTo > 0)) throw new JanusError(`A measurement is ${relativeTo}: a cost is above 0`);
+    const scale = weight / (relativeTo * relativeTo);
     for (let row = 0; row < count; row += 1) {
       target[row] += scale * features[row]! * value;
       for (let column = 0; column < count; column += 1) {
@@ -55,8 +57,8 @@ export function fitNonNegative(measurements: readonly Measurement[]): Fit {
     }
   }
   const coefficients = descend(normal, target);
-  const pairs = measurements.map(({ features, value }) => {
-    return { predicted: predicted(coefficients, features), value };
+  const pairs = measurements.map(({ features, value, relativeTo = value }) => {
+    return { predicted: predicted(coefficients, features), value, relativeTo };
   });
   return { coefficients: Array.from(coefficients), quality: qualityOf(pairs) };
 }
@@ -89,9 +91,11 @@ export const predicted = (coefficients: ArrayLike<number>, features: readonly nu
 export interface Predicted {
   readonly predicted: number;
   readonly value: number;
+  /** As in `Measurement`. */
+  readonly relativeTo?: number;
 }
 
-/** @param pairs at least one; what was measured is above 0 */
+/** @param pairs at least one; what errors count relative to is above 0 */
 export function qualityOf(pairs: readonly Predicted[]): FitQuality {
   const mean = pairs.reduce((sum, { value }) => sum + value, 0) / pairs.length;
   let relative = 0;
@@ -100,8 +104,9 @@ export function qualityOf(pairs: readonly Predicted[]): FitQuality {
   let variance = 0;
   for (const pair of pairs) {
     const error = Math.abs(pair.predicted - pair.value);
-    relative += error / pair.value;
-    most = Math.max(most, error / pair.value);
+    const relativeError = error / (pair.relativeTo ?? pair.value);
+    relative += relativeError;
+    most = Math.max(most, relativeError);
     squares += error ** 2;
     variance += (pair.value - mean) ** 2;
   }

@@ -81,11 +81,11 @@ describe('instances that share processors', () => {
   });
 
   test('of one host help each other, and wait for threads that have no processor while there is one to help', () => {
-    const helping = { ...on(2, { crowding: 0.1 }), shared: { count: 2, helping: true } };
+    const helping = { ...on(2, { crowding: 0.5 }), shared: { count: 2, helping: true } };
     const alone = predictTpot(helping, { ...operation, experts: 1, aMax: 12 }).totalMs;
     const without = predictTpot({ ...helping, contention: NO_CONTENTION }, operation).totalMs;
     expect(without).toBeCloseTo(alone, 9);
-    // Five threads, of which three have no processor.
+    // Of five threads three have no processor.
     expect(predictTpot(helping, operation).totalMs).toBeCloseTo(1.3 * alone, 9);
     const two = { ...operation, attention: 2 };
     const uncrowded = { ...helping, contention: NO_CONTENTION };
@@ -93,7 +93,7 @@ describe('instances that share processors', () => {
   });
 
   test('take what all their work takes the processors, where that is more than one step takes alone', () => {
-    const contention = { workFactor: 1.5, besideMs: 7 };
+    const contention = { workFactor: 1.5, besideMs: 6, besideInstanceMs: 1 };
     const four = { ...operation, attention: 4, experts: 1 };
     const alone = predictTpot(MODEL, { ...four, attention: 1, batch: 4 }).totalMs;
     expect(predictTpot(on(2, contention), four).totalMs).toBeCloseTo((4 * (1.5 * alone + 7)) / 2, 9);
@@ -106,6 +106,8 @@ describe('instances that share processors', () => {
     const cycleMs = predictTpot(on(3), three).totalMs;
     const slower = predictTpot(on(3, { workFactor: 1.25 }), three).totalMs;
     expect(slower).toBeCloseTo(1.25 * cycleMs, 9);
+    const measured = on(3, { workFactor: 1.25, besideFactor: 1.5 });
+    expect(predictTpot(measured, three).totalMs).toBeCloseTo(1.5 * cycleMs, 9);
   });
 
   test('of hosts that take sequences off one queue, some are idle by chance while there are few', () => {

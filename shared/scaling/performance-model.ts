@@ -52,14 +52,21 @@ export interface ContentionCost {
   /** What each expert instance beyond the first adds to a layer step: a message, a thread more to wake. */
   readonly spreadMs: number;
   /**
-   * Where threads help each other with the steps of one attention instance: by what share of itself a step takes longer for each
-   * thread beyond the processors, since all wait for one that has none.
+   * Where threads help each other with the steps of one attention instance: how much longer a step takes, per share of the threads
+   * that have no processor, since all wait for one that has none.
    */
   readonly crowding: number;
   /** Processor time that a step takes per time that it takes alone: above 1 where threads run beside each other. */
   readonly workFactor: number;
   /** Processor time per step beyond that: telling its tokens, Redis, gateways. */
   readonly besideMs: number;
+  /** The same per expert instance: its messages, and threads that take turns. 0 where absent. */
+  readonly besideInstanceMs?: number;
+  /**
+   * How many times as long what attention instances do takes where they run beside each other and wait for experts, not for
+   * processors; `workFactor` where absent.
+   */
+  readonly besideFactor?: number;
   /**
    * The same per row and per token of context. Where threads help each other the factor is 0 and these stand for all work, since
    * who has helpers computes otherwise than who has none because each has work of its own.
@@ -191,7 +198,9 @@ export function predictTpot(model: PerformanceModel, operation: Operation): Tpot
 
 /** How many times as long work takes where threads run beside each other, as those of several attention instances do. */
 const besideOthers = ({ shared, contention }: PerformanceModel, { attention }: Operation): number =>
-  shared === undefined || attention === 1 ? 1 : Math.max(1, (contention ?? NO_CONTENTION).workFactor);
+  shared === undefined || attention === 1
+    ? 1
+    : Math.max(1, contention?.besideFactor ?? contention?.workFactor ?? NO_CONTENTION.workFactor);
 
 /** What a layer takes an attention instance that has the machine to itself, and what its step takes besides. */
 interface AloneTimes {
@@ -223,9 +232,15 @@ function aloneTimes(model: PerformanceModel, operation: Operation): AloneTimes {
 }
 
 /** Of several attention instances one always has work for a processor, so that only a lone one waits for threads. */
-function crowdingFactor({ shared, contention }: PerformanceModel, { attention, experts }: Operation): number {
-  if (shared?.helping !== true || attention > 1) return 1;
-  return 1 + (contention ?? NO_CONTENTION).crowding * Math.max(0, attention + experts - shared.count);
+function crowdingFactor(model: PerformanceModel, operation: Operation): number {
+  if (model.shared?.helping !== true || operation.attention > 1) return 1;
+  return 1 + (model.contention ?? NO_CONTENTION).crowding * crowdedShare(model.shared, operation);
+}
+
+/** Share of all instances' threads that have no processor. */
+export function crowdedShare({ count }: SharedProcessors, { attention, experts }: Operation): number {
+  const threads = attention + experts;
+  return Math.max(0, threads - count) / threads;
 }
 
 /** @param rows of a layer step */
@@ -255,14 +270,21 @@ const rowsMs = (cost: Partial<StepCost> & Pick<StepCost, 'perRowMs'>, rows: numb
 /** Time of processors that one step of each attention instance takes them and all experts together. */
 export function processorTime(model: PerformanceModel, operation: Operation): number {
   const { attentionMs, sentMs, workedMs, stepMs } = aloneTimes(model, operation);
-  const { attention, batch, context } = operation;
+  const { attention, experts, batch, context } = operation;
   const { layers, stepsApart } = model;
-  const { workFactor, besideMs, rowWorkMs, contextWorkMs } = model.contention ?? NO_CONTENTION;
+  const {
+    workFactor,
+    besideMs,
+    besideInstanceMs = 0,
+    rowWorkMs,
+    contextWorkMs,
+  } = model.contention ?? NO_CONTENTION;
   const busy = busyAttention(model, attention, batch);
   // Of instances that step together the rows are sent and computed once for all.
   const layerSteps = stepsApart ? busy : 1;
   const workMs = busy * (layers * attentionMs + stepMs) + layerSteps * layers * (sentMs + workedMs);
-  return workFactor * workMs + busy * besideMs + batch * (rowWorkMs + contextWorkMs * context);
+  const besidesMs = busy * (besideMs + besideInstanceMs * experts);
+  return workFactor * workMs + besidesMs + batch * (rowWorkMs + contextWorkMs * context);
 }
 
 /**

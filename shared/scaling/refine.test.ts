@@ -65,6 +65,8 @@ describe('refine', () => {
       crowding: 0.2,
       workFactor: 1.5,
       besideMs: 1,
+      besideInstanceMs: 0.5,
+      besideFactor: 1.2,
       rowWorkMs: 1,
       contextWorkMs: 0.01,
     };

@@ -1,4 +1,4 @@
-import { NO_CONTENTION, type PerformanceModel } from './performance-model.ts';
+import type { ContentionCost, PerformanceModel } from './performance-model.ts';
 
 /** Share of its weight that a measurement keeps when the next one comes: some thirty count. */
 const MEMORY = 0.97;
@@ -40,23 +40,30 @@ export function driftOf({ weight, ratios, squares }: Refinement): number {
   return Math.sqrt(Math.max(0, (squares - 2 * ratios + weight) / weight));
 }
 
+/** Parts of a contention that are shares and factors, not times. */
+const RATIOS: ReadonlySet<string> = new Set<keyof ContentionCost>([
+  'parallelShare',
+  'crowding',
+  'workFactor',
+  'besideFactor',
+]);
+
 /** The model with all costs multiplied by `correction`. */
 export function corrected(model: PerformanceModel, correction: number): PerformanceModel {
   const { contention } = model;
-  const { parallelShare, crowding, workFactor } = contention ?? NO_CONTENTION;
   return {
     ...model,
     attention: scaled(model.attention, correction),
     experts: scaled(model.experts, correction),
     link: scaled(model.link, correction),
     step: scaled(model.step, correction),
-    ...(contention && {
-      contention: { ...scaled(contention, correction), parallelShare, crowding, workFactor },
-    }),
+    ...(contention && { contention: scaled(contention, correction) }),
   };
 }
 
 function scaled<Costs extends object>(costs: Costs, factor: number): Costs {
   const entries = Object.entries(costs) as [string, number][];
-  return Object.fromEntries(entries.map(([name, ms]) => [name, ms * factor])) as Costs;
+  return Object.fromEntries(
+    entries.map(([name, cost]) => [name, RATIOS.has(name) ? cost : cost * factor]),
+  ) as Costs;
 }

@@ -3,7 +3,7 @@ import { createDispatcher } from '../../../functions/dispatcher/dispatcher.ts';
 import { createDoorbellStreams } from '../../../functions/dispatcher/doorbell-streams.ts';
 import { connectRedis } from '../../../functions/redis-client.ts';
 import { readPlacement } from '../../../gpu-pool/host/placement-store.ts';
-import type { ProfileOptions } from '../../../infra/profile/run-profile.ts';
+import type { RunningPool } from '../../../infra/profile/measure-load.ts';
 import { JanusError } from '../../../shared/errors/janus-error.ts';
 import { modelsKey } from '../../../shared/protocol/keys.ts';
 import type { ModelCard } from '../../../shared/protocol/member.ts';
@@ -13,8 +13,6 @@ import { JanusProcess } from '../peer/janus/janus-process.ts';
 import { HostProcesses } from '../systems/host-processes.ts';
 import type { Kind } from './layouts.ts';
 
-/** Largest n_e that a case may have. */
-const MOST_EXPERTS = 8;
 /** Sequences that an attention instance holds, and replica slots of an expert instance: all experts. */
 export const SEQUENCES_PER_ATTENTION = 16;
 const CAPACITY = 32;
@@ -24,7 +22,7 @@ export async function startBed(
   kind: Kind,
   sizes: PoolSizes,
   parts: AsyncDisposableStack,
-): Promise<ProfileOptions> {
+): Promise<RunningPool> {
   const { redis, dispatcher } =
     kind === 'processes f32' ? await startApart(sizes, parts) : await startTogether(kind, sizes, parts);
   const [card, placement] = [
@@ -39,12 +37,10 @@ export async function startBed(
     card: JSON.parse(card) as ModelCard,
     placement,
     processors: availableParallelism(),
-    mostExperts: MOST_EXPERTS,
-    log: console.error,
   };
 }
 
-type Connected = Pick<ProfileOptions, 'redis' | 'dispatcher'>;
+type Connected = Pick<RunningPool, 'redis' | 'dispatcher'>;
 
 async function startApart(sizes: PoolSizes, parts: AsyncDisposableStack): Promise<Connected> {
   const flagsOf = (role: 'attention' | 'experts', expertInstances: number): string[] =>

