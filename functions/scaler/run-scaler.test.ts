@@ -115,6 +115,30 @@ describe('runScaler', () => {
     expect(await wantedWith(1, 1_000)).toBeGreaterThan(few);
   });
 
+  test('plans waits for a slot by the answers that end: fewer instances where all are as long', async () => {
+    await prepare();
+    const wantedWith = async (tokensSquared: number): Promise<number> => {
+      await clients[0]!.del(scalerRecordKey(MODEL), wantedSizesKey(MODEL));
+      await storeTarget(clients[0]!, MODEL, {
+        ...TARGET,
+        ttftMs: 2_000,
+        limits: { ...TARGET.limits, headroom: 1 },
+      });
+      for (const [second, answers] of [0, 60].entries()) {
+        const ended = { answers, tokens: 100 * answers, tokensSquared: answers * tokensSquared };
+        const pool = poolOf(MODEL, { tokens: 6 * answers, running: 3, queued: 0, ended });
+        const [host] = pool.hosts;
+        const [instance] = host!.attention;
+        const hosts = [{ ...host!, attention: [{ ...instance!, slots: 2 }] }];
+        await runScaler(clients[0]!, { ...pool, hosts }, START_MS + 1_000 * second);
+      }
+      return (await wanted()).attention;
+    };
+    const [alike, scattered] = [await wantedWith(100 ** 2), await wantedWith(5 * 100 ** 2)];
+    expect(alike).toBeLessThan(scattered);
+    expect((await wanted()).reason).toContain('answers of 100 ± 200 tokens');
+  });
+
   test.each([
     [
       { attention: 0, experts: 1 },

@@ -15,7 +15,12 @@ import {
   type ScalingDecision,
   type ScalingLimits,
 } from '../../shared/scaling/decide.ts';
-import { type DemandSample, lastAskedAtMs, plannedDemand } from '../../shared/scaling/demand-window.ts';
+import {
+  type DemandSample,
+  lastAskedAtMs,
+  type PlannedDemand,
+  plannedDemand,
+} from '../../shared/scaling/demand-window.ts';
 import { type Observation, observe } from '../../shared/scaling/observe.ts';
 import { predictTpot, rowsTogether } from '../../shared/scaling/performance-model.ts';
 import {
@@ -78,7 +83,7 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
       table: profile.table,
       demand: { tokensPerSecond: tokensPerSecond * headroom, context },
       tpotMs: target.tpotMs,
-      ...firstTokenOf(target),
+      ...firstTokenOf(target, demand),
       bounds,
     });
   };
@@ -127,8 +132,14 @@ function limitsOf(
 }
 
 /** Waits for a slot count only where a time to first token is wanted. */
-const firstTokenOf = ({ ttftMs, window }: ScalingTarget): { readonly firstToken?: FirstTokenTarget } =>
-  ttftMs === undefined ? {} : { firstToken: { ttftMs, tokensPerSequence: window.tokensPerSequence } };
+function firstTokenOf(
+  { ttftMs }: ScalingTarget,
+  demand: PlannedDemand | null,
+): { readonly firstToken?: FirstTokenTarget } {
+  if (ttftMs === undefined || demand === null) return {};
+  const { tokens, variation } = demand.answer;
+  return { firstToken: { ttftMs, tokensPerSequence: tokens, tokensVariation: variation } };
+}
 
 /** A host with attention shows no such instance before it has its experts. */
 const isStarting = ({ role, attention, experts }: HostRecord): boolean =>

@@ -1,4 +1,4 @@
-import type { AttentionInstanceRecord, HostRecord } from '../../shared/protocol/member.ts';
+import type { AnswerCount, AttentionInstanceRecord, HostRecord } from '../../shared/protocol/member.ts';
 import type { PerformanceProfile, ScalingTarget } from '../../shared/protocol/scaling.ts';
 import { SCALING_LIMITS } from '../../shared/scaling/decide.ts';
 import { DEMAND_WINDOW_LIMITS } from '../../shared/scaling/demand-window.ts';
@@ -50,9 +50,10 @@ export interface SeenLoad {
   readonly running: number;
   readonly queued: number;
   readonly stepMs?: number;
+  readonly ended?: AnswerCount;
 }
 
-export function poolOf(model: string, { tokens, running, queued, stepMs = 10 }: SeenLoad): PoolStatus {
+export function poolOf(model: string, { tokens, running, queued, stepMs = 10, ended }: SeenLoad): PoolStatus {
   const pace = {
     stepMs,
     promptTokenMs: 1,
@@ -62,6 +63,7 @@ export function poolOf(model: string, { tokens, running, queued, stepMs = 10 }: 
     pendingPromptTokens: 0,
     contextTokens: 100 * running,
     generatedTokens: tokens,
+    ...(ended && { ended }),
   };
   const attention: AttentionInstanceRecord = {
     id: 'host-a0',

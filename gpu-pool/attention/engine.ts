@@ -290,7 +290,7 @@ export class Engine {
   /** Takes a sequence out of the batch. The list is replaced, so that a loop over the old one goes on undisturbed. */
   #release(sequence: Sequence): void {
     this.#running = this.#running.filter((other) => other !== sequence);
-    this.#pace.slotFreed(sequence.slot, sequence.promptTokens, performance.now());
+    this.#pace.slotFreed(sequence, performance.now());
     this.#parts.cache.release(sequence.slot);
   }
 }

@@ -27,6 +27,7 @@ test('tells nothing until a step was computed, and what the instance has to do',
     pendingPromptTokens: 8,
     contextTokens: 40,
     generatedTokens: 1,
+    ended: { answers: 0, tokens: 0, tokensSquared: 0 },
   });
 });
 
@@ -49,15 +50,16 @@ test('remembers what prompts take over many steps without any', () => {
   expect(recorded(pace)).toMatchObject({ promptTokenMs: 2 });
 });
 
-test('tells for how long sequences hold their slots, and their prompts', () => {
+test('tells for how long sequences hold their slots, their prompts, and what answers ended', () => {
   const pace = new Pace(2);
   step(pace, 1, 1);
   pace.slotTaken(0, 1_000);
   pace.slotTaken(1, 1_200);
-  pace.slotFreed(1, 30, 1_300);
+  pace.slotFreed({ slot: 1, promptTokens: 30, completionTokens: 4 }, 1_300);
   expect(recorded(pace)).toMatchObject({ sequenceMs: 100, promptTokens: 30 });
-  pace.slotFreed(0, 10, 1_300);
-  const { sequenceMs, promptTokens } = recorded(pace)!;
+  pace.slotFreed({ slot: 0, promptTokens: 10, completionTokens: 6 }, 1_300);
+  const { sequenceMs, promptTokens, ended } = recorded(pace)!;
   expect(sequenceMs).toBeCloseTo((0.95 * 100 + 300) / 1.95);
   expect(promptTokens).toBeCloseTo((0.95 * 30 + 10) / 1.95);
+  expect(ended).toEqual({ answers: 2, tokens: 10, tokensSquared: 16 + 36 });
 });

@@ -8,6 +8,7 @@ const STEP_MEMORY = 0.98;
 const SEQUENCE_MEMORY = 0.95;
 
 type RunningSequence = Pick<Sequence, 'pendingPromptTokens' | 'computed'>;
+type EndedSequence = Pick<Sequence, 'slot' | 'promptTokens' | 'completionTokens'>;
 
 /** Mean of which the newest values count most. */
 class FadingMean {
@@ -41,8 +42,11 @@ export class Pace {
   /** When each slot was taken. */
   readonly #takenAtMs: Float64Array;
   #hasStepped = false;
-  #hasEnded = false;
   #generatedTokens = 0;
+  /** Answers that ended, their tokens, and the squares of each one's. */
+  #answers = 0;
+  #answerTokens = 0;
+  #answerTokensSquared = 0;
   /** Of the step under way. */
   #promptRows = 0;
   #stepBeganAtMs = 0;
@@ -77,8 +81,10 @@ export class Pace {
     this.#takenAtMs[slot] = nowMs;
   }
 
-  slotFreed(slot: number, promptTokens: number, nowMs: number): void {
-    this.#hasEnded = true;
+  slotFreed({ slot, promptTokens, completionTokens }: EndedSequence, nowMs: number): void {
+    this.#answers++;
+    this.#answerTokens += completionTokens;
+    this.#answerTokensSquared += completionTokens ** 2;
     this.#sequenceMs.add(nowMs - this.#takenAtMs[slot]!);
     this.#promptTokens.add(promptTokens);
   }
@@ -102,10 +108,15 @@ export class Pace {
       promptTokenMs: this.#promptTokenMs.value,
       promptRowsPerStep: prefillBudget,
       promptTokens: this.#promptTokens.value,
-      sequenceMs: this.#hasEnded ? this.#sequenceMs.value : null,
+      sequenceMs: this.#answers > 0 ? this.#sequenceMs.value : null,
       pendingPromptTokens,
       contextTokens,
       generatedTokens: this.#generatedTokens,
+      ended: {
+        answers: this.#answers,
+        tokens: this.#answerTokens,
+        tokensSquared: this.#answerTokensSquared,
+      },
     };
   }
 }

@@ -29,6 +29,14 @@ export interface PrefixCacheRecord {
   readonly evictions: number;
 }
 
+/** Answers that ended. JSON-serialisable. */
+export interface AnswerCount {
+  readonly answers: number;
+  /** Tokens of them all, and the sum of the squares of each one's. */
+  readonly tokens: number;
+  readonly tokensSquared: number;
+}
+
 /** How fast an attention instance got on of late. */
 export interface PaceRecord {
   /** Mean time of a step, and what a prompt token in it adds to that. */
@@ -46,6 +54,8 @@ export interface PaceRecord {
   readonly contextTokens: number;
   /** Answer tokens that it generated since its start. */
   readonly generatedTokens: number;
+  /** Answers that ended on it since then; absent in records of versions that did not count them. */
+  readonly ended?: AnswerCount;
 }
 
 export interface AttentionInstanceRecord {

@@ -31,7 +31,10 @@ function situation(
     nowMs,
     state,
     ready,
-    demand: tokensPerSecond === null ? null : { tokensPerSecond, context: 100, from: 'short' },
+    demand:
+      tokensPerSecond === null
+        ? null
+        : { tokensPerSecond, context: 100, from: 'short', answer: { tokens: 50, variation: 0.5 } },
     askedAtMs: tokensPerSecond === null ? null : nowMs,
     solve(headroom) {
       const count = Math.ceil(((tokensPerSecond ?? 0) * headroom) / 10);

@@ -197,8 +197,9 @@ const name = ({ attention, experts }: PoolSizes): string => `${attention}A${expe
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 const percent = (share: number): string => `${Math.round(100 * share)}%`;
 
-const describeDemand = ({ tokensPerSecond, context, from }: PlannedDemand): string =>
-  `${tokensPerSecond.toFixed(1)} tokens/s (${from} window) at a mean context of ${Math.round(context)} tokens`;
+const describeDemand = ({ tokensPerSecond, context, from, answer }: PlannedDemand): string =>
+  `${tokensPerSecond.toFixed(1)} tokens/s (${from} window) in answers of ${Math.round(answer.tokens)} ± ` +
+  `${Math.round(answer.variation * answer.tokens)} tokens at a mean context of ${Math.round(context)} tokens`;
 
 const describeSize = (size: SolvedSize): string =>
   `${name(size)} (batch ${size.batch.toFixed(1)}, a_max ${size.aMax.toFixed(1)}, TPOT ${size.tpot.totalMs.toFixed(1)} ms)`;

@@ -19,6 +19,7 @@ describe('plannedDemand', () => {
       tokensPerSecond: 100,
       context: 200,
       from: 'short',
+      answer: { tokens: 100, variation: 1 },
     });
   });
 
@@ -30,6 +31,14 @@ describe('plannedDemand', () => {
   test('counts what waits, which a deployment that is too small does not serve', () => {
     const samples = [...seconds(0, 59, 10), sample(60, 10, 8)];
     expect(plannedDemand(samples, 60_000, LIMITS)).toMatchObject({ tokensPerSecond: 10 + 80, from: 'short' });
+  });
+
+  test('takes waiting sequences for as long as answers of the long window were', () => {
+    const answers = { answers: 40, tokens: 40 * 25, tokensSquared: 40 * 25 ** 2 };
+    const samples = [{ ...sample(5, 0), answers }, ...seconds(5, 59, 10), sample(60, 10, 8)];
+    const demand = plannedDemand(samples, 60_000, LIMITS)!;
+    expect(demand).toMatchObject({ tokensPerSecond: 10 + 20, answer: { tokens: 25, variation: 0 } });
+    expect(plannedDemand(samples, 66_000, LIMITS)!.answer).toEqual({ tokens: 100, variation: 1 });
   });
 
   test('is null where nothing was asked', () => {

@@ -1,3 +1,5 @@
+import type { AnswerCount } from '../protocol/member.ts';
+import { type AnswerLength, answerLength } from './answer-length.ts';
 import type { Demand } from './solver.ts';
 
 /** What was seen in one interval of the window. */
@@ -13,6 +15,8 @@ export interface DemandSample {
   readonly context: number | null;
   /** How much attention instances differed, see `variationBetween`; absent where fewer than two computed. */
   readonly attentionVariation?: number;
+  /** Answers that ended in it; absent in records of versions that did not count them. */
+  readonly answers?: AnswerCount;
 }
 
 export interface DemandWindowLimits {
@@ -20,7 +24,7 @@ export interface DemandWindowLimits {
   readonly shortMs: number;
   /** Forgets slowly. */
   readonly longMs: number;
-  /** Output tokens that a waiting sequence is expected to want. */
+  /** Output tokens that a sequence is expected to want, until answers have told. */
   readonly tokensPerSequence: number;
 }
 
@@ -33,6 +37,8 @@ export const DEMAND_WINDOW_LIMITS: DemandWindowLimits = {
 /** A demand and the window that it follows from. */
 export interface PlannedDemand extends Demand {
   readonly from: 'short' | 'long';
+  /** Of the answers that ended in the long window, where those are enough. */
+  readonly answer: AnswerLength;
 }
 
 /**
@@ -50,7 +56,11 @@ export function plannedDemand(
   const long = samples.filter(({ atMs }) => atMs > nowMs - limits.longMs);
   const short = long.filter(({ atMs }) => atMs > nowMs - limits.shortMs);
   const waiting = long.at(-1)?.waiting ?? 0;
-  const waitingPerSecond = (waiting * limits.tokensPerSequence * 1_000) / limits.shortMs;
+  const answer = answerLength(
+    long.map(({ answers }) => answers),
+    limits.tokensPerSequence,
+  );
+  const waitingPerSecond = (waiting * answer.tokens * 1_000) / limits.shortMs;
   const shortRate = tokenRate(short) + waitingPerSecond;
   const longRate = tokenRate(long);
   if (shortRate === 0 && longRate === 0) return null;
@@ -58,6 +68,7 @@ export function plannedDemand(
     tokensPerSecond: Math.max(shortRate, longRate),
     context: meanContext(short) ?? meanContext(long) ?? 0,
     from: shortRate >= longRate ? 'short' : 'long',
+    answer,
   };
 }
 

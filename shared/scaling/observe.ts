@@ -1,4 +1,10 @@
-import type { AttentionInstanceRecord, ExpertInstanceRecord, HostRecord } from '../protocol/member.ts';
+import type {
+  AnswerCount,
+  AttentionInstanceRecord,
+  ExpertInstanceRecord,
+  HostRecord,
+} from '../protocol/member.ts';
+import { answersBetween, answersEnded } from './answer-length.ts';
 import { type AttentionWork, attentionWork, variationBetween } from './attention-variation.ts';
 import type { DemandSample } from './demand-window.ts';
 import type { PoolSizes, SizeBounds } from './solver.ts';
@@ -10,6 +16,8 @@ export interface Counters {
   readonly tokens: Readonly<Record<string, number>>;
   /** Attention instance → what it had computed; absent in records of versions that did not count it. */
   readonly attention?: Readonly<Record<string, AttentionWork>>;
+  /** Attention instance → answers that had ended on it; absent in records of versions that did not count them. */
+  readonly answers?: Readonly<Record<string, AnswerCount>>;
 }
 
 /** What decoded of late, and how fast. */
@@ -55,7 +63,8 @@ export function observe(
   const ready = { attention: serving.attention.length, experts: serving.experts.length };
   const held = heldBy(serving.attention, serving.experts);
   const work = attentionWork(attention);
-  const counters = { atMs: nowMs, tokens, attention: work };
+  const answers = answersEnded(attention);
+  const counters = { atMs: nowMs, tokens, attention: work, answers };
   if (before === null || nowMs <= before.atMs) return { sample: null, counters, ready, held, decoding: null };
   const made = Object.entries(tokens).reduce((sum, [id, count]) => {
     const counted = before.tokens[id] ?? 0;
@@ -72,6 +81,7 @@ export function observe(
     tokens: made,
     waiting,
     context: running === 0 ? null : contexts / running,
+    ...(before.answers && { answers: answersBetween(before.answers, answers) }),
     ...(variation !== null && { attentionVariation: variation }),
   };
   const decoding = made === 0 || running === 0 ? null : decodingPace(attention, running, contexts);

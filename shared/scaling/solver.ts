@@ -33,6 +33,8 @@ export interface FirstTokenTarget {
   readonly ttftMs: number;
   /** Output tokens of a sequence, on average: for so long it holds its slot. */
   readonly tokensPerSequence: number;
+  /** Their coefficient of variation; 1 where absent. */
+  readonly tokensVariation?: number;
 }
 
 /** Numbers of instances of both pools. */
@@ -145,10 +147,10 @@ function lateShare(
   { attention, batch, tpot: { totalMs } }: SolvedSize,
 ): number {
   if (firstToken === undefined) return 0;
-  const { ttftMs, tokensPerSequence } = firstToken;
+  const { ttftMs, tokensPerSequence, tokensVariation } = firstToken;
   const sequences = Math.min(batch, (demand.tokensPerSecond * totalMs) / 1_000);
   // Beside its wait for a slot a first token takes the step that computes its prompt.
   const waitMs = Math.max(0, ttftMs - totalMs);
   const stays = waitMs / (tokensPerSequence * totalMs);
-  return shareWaitingLonger(sequences, attention * bounds.sequencesPerAttention, stays);
+  return shareWaitingLonger(sequences, attention * bounds.sequencesPerAttention, stays, tokensVariation);
 }

@@ -7,15 +7,17 @@ import { SEQUENCES_PER_ATTENTION } from './pool.ts';
 /** The scaler plans for means, and times scatter: it aims at so much of what users want. */
 const TPOT_SHARE = 0.7;
 /**
- * Of a day that lasts minutes: its demand grows by a twentieth in ten seconds where it is steepest, is seen half a short window late, and
- * instances take another one or two seconds to start. Who begins to queue then waits until the peak is over.
+ * What is planned leaves slots free for the 99th of a hundred first tokens already, and instances start within two seconds, so that a
+ * demand which grows meanwhile takes from these.
  */
-const HEADROOM = 1.1;
-const DOWN_HEADROOM = 1.15;
-/** Limits of the scaler are compressed less than the day: instances start no faster. */
-const COOLDOWN_SHARE = 1 / 40;
-const LEAST_COOLDOWN_MS = 4_000;
-const SHORT_WINDOW_SHARE = 0.6;
+const HEADROOM = 1;
+const DOWN_HEADROOM = 1.05;
+/** Limits of the scaler are compressed less than the day: instances start no faster, and few requests scatter more than many. */
+const COOLDOWN_SHARE = 1 / 100;
+const LEAST_COOLDOWN_MS = 3_000;
+const SHORT_WINDOWS = 2;
+const LONG_WINDOWS = 3;
+const LEAST_CHANGE_LIMIT_MS = 20_000;
 
 interface PlayedSizes {
   readonly least: PoolSizes;
@@ -47,12 +49,12 @@ export function replayTarget(
       downHeadroom: DOWN_HEADROOM,
       downCooldownMs: cooldownMs,
       downAfterMs: cooldownMs,
-      changeLimitMs: 2 * cooldownMs,
+      changeLimitMs: Math.max(LEAST_CHANGE_LIMIT_MS, 2 * cooldownMs),
       floor: least,
     },
     window: {
-      shortMs: SHORT_WINDOW_SHARE * cooldownMs,
-      longMs: 2 * cooldownMs,
+      shortMs: SHORT_WINDOWS * cooldownMs,
+      longMs: LONG_WINDOWS * cooldownMs,
       tokensPerSequence,
     },
   };
