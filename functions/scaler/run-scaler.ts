@@ -7,7 +7,7 @@ import type {
   ScalingTarget,
   WantedSizes,
 } from '../../shared/protocol/scaling.ts';
-import { lookUpAMax } from '../../shared/scaling/a-max-table.ts';
+import { type AMaxTable, lookUpAMax } from '../../shared/scaling/a-max-table.ts';
 import { meanVariation } from '../../shared/scaling/attention-variation.ts';
 import {
   decide,
@@ -41,6 +41,7 @@ import {
 } from '../../shared/scaling/solver.ts';
 import type { PoolStatus } from '../dispatcher/pool-reader.ts';
 import { endRound, readInputs, type ScalerInputs } from './scaler-store.ts';
+import { tableOf } from './traffic-table.ts';
 
 /** Samples of the long window that are kept, whatever the interval is. */
 const MOST_SAMPLES = 1_024;
@@ -67,10 +68,11 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
   if (profile === null) return { kind: 'unset', missing: 'profile' };
   const isNew = record === null && inputs.wanted === null;
   if (isNew && pool.hosts.some(isStarting)) return { kind: 'unset', missing: 'hosts' };
+  const table = tableOf(profile, inputs.trafficTable, target);
   const seen = observe(pool.hosts, pool.queued, nowMs, record?.counters ?? null);
   const samples = withSample(record?.samples ?? [], seen.sample, nowMs, target);
   const measured = withVariation(profile, samples);
-  const refinement = nextRefinement(record, measured, seen);
+  const refinement = nextRefinement(record, { ...measured, table }, seen);
   const correction = correctionOf(refinement);
   const demand = plannedDemand(samples, nowMs, target.window);
   const model = corrected(measured.model, correction);
@@ -80,7 +82,7 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
     const { tokensPerSecond = 0, context = 0 } = demand ?? {};
     return solve({
       model,
-      table: profile.table,
+      table,
       demand: { tokensPerSecond: tokensPerSecond * headroom, context },
       tpotMs: target.tpotMs,
       ...firstTokenOf(target, demand),
@@ -92,7 +94,7 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
   const state = record?.state ?? firstState(inputs, seen.ready, nowMs);
   const decided = decide(
     { nowMs, state, ready: seen.ready, demand, askedAtMs: lastAskedAtMs(samples), solve: solveFor, most },
-    limitsOf(target, profile, bounds),
+    limitsOf(target, table, bounds),
   );
   const decision: ScalerDecision = {
     atMs: nowMs,
@@ -122,7 +124,7 @@ export async function runScaler(redis: Redis, pool: PoolStatus, nowMs: number): 
 /** A floor with fewer expert instances than hold all experts would be none, unless it is to be none. */
 function limitsOf(
   { limits }: ScalingTarget,
-  { table }: PerformanceProfile,
+  table: AMaxTable,
   { expertSlotsPerInstance }: SizeBounds,
 ): ScalingLimits {
   const { floor } = limits;

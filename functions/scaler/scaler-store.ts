@@ -4,6 +4,7 @@ import {
   scalerDecisionsKey,
   scalerRecordKey,
   scalingTargetKey,
+  trafficTableKey,
   wantedSizesKey,
 } from '../../shared/protocol/keys.ts';
 import type {
@@ -11,6 +12,7 @@ import type {
   ScalerDecision,
   ScalerRecord,
   ScalingTarget,
+  TrafficTable,
   WantedSizes,
 } from '../../shared/protocol/scaling.ts';
 import { ask } from '../dispatcher/ask.ts';
@@ -45,6 +47,7 @@ export interface ScalerInputs {
   readonly target: ScalingTarget | null;
   readonly profile: PerformanceProfile | null;
   readonly wanted: WantedSizes | null;
+  readonly trafficTable: TrafficTable | null;
 }
 
 /** @throws {DispatchError} `broker` */
@@ -54,10 +57,13 @@ export async function readInputs(redis: Redis, model: string): Promise<ScalerInp
     scalingTargetKey(model),
     performanceProfileKey(model),
     wantedSizesKey(model),
+    trafficTableKey(model),
   ];
   const stored = await ask(redis.mget(keys));
-  const [record, target, profile, wanted] = stored.map((text) => (text == null ? null : JSON.parse(text)));
-  return { record, target, profile, wanted };
+  const [record, target, profile, wanted, trafficTable] = stored.map((text) =>
+    text == null ? null : JSON.parse(text),
+  );
+  return { record, target, profile, wanted, trafficTable };
 }
 
 /** What a round found. */

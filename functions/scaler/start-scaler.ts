@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { PoolReader } from '../dispatcher/pool-reader.ts';
 import { followTraffic, type TrafficOutcome } from './follow-traffic.ts';
 import { runScaler } from './run-scaler.ts';
+import { followRouting } from './traffic-table.ts';
 
 /** Time between two rounds, in milliseconds. */
 export const SCALER_INTERVAL_MS = 2_000;
@@ -16,7 +17,7 @@ export interface ScalerOptions {
   readonly model?: string;
   readonly intervalMs?: number;
   readonly onDecision?: (model: string, decision: ScalerDecision) => void;
-  /** Whether placements follow the traffic, also of models without a target. A plan for a large model takes seconds. */
+  /** Whether placements and a_max follow the traffic, placements also of models without a target. Both take seconds for a large model. */
   readonly followsTraffic?: boolean;
   readonly onTraffic?: (model: string, outcome: TrafficOutcome) => void;
   /** Told of rounds that failed; the next one comes all the same. */
@@ -31,7 +32,9 @@ export async function scaleOnce(options: ScalerOptions): Promise<void> {
     try {
       const outcome = await runScaler(redis, pool, clock.nowMs());
       if (outcome.kind === 'decided') onDecision?.(pool.model, outcome.decision);
-      if (followsTraffic) onTraffic?.(pool.model, await followTraffic(redis, pool, clock.nowMs()));
+      if (!followsTraffic) continue;
+      await followRouting(redis, pool, clock.nowMs());
+      onTraffic?.(pool.model, await followTraffic(redis, pool, clock.nowMs()));
     } catch (error) {
       report(error);
     }

@@ -130,6 +130,8 @@ export const answerListKey = (model: string, attention: string): string =>
 export const performanceProfileKey = (model: string): string => `janus:{${model}}:performance`;
 export const scalingTargetKey = (model: string): string => `janus:{${model}}:scaling-target`;
 export const scalerRecordKey = (model: string): string => `janus:{${model}}:scaler`;
+/** String: JSON of the `TrafficTable` that the scaler made last. */
+export const trafficTableKey = (model: string): string => `janus:{${model}}:traffic-table`;
 /** String: JSON of the `WantedSizes` that whoever starts and ends instances follows. */
 export const wantedSizesKey = (model: string): string => `janus:{${model}}:wanted-sizes`;
 /** List: JSON of each `ScalerDecision` of the last day, newest first. */

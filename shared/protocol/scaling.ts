@@ -22,6 +22,15 @@ export interface PerformanceProfile {
   readonly loads?: readonly LoadMeasurement[];
 }
 
+/** a_max as it is with what is routed of late, in place of the profiling run's. */
+export interface TrafficTable {
+  /** Unix time in milliseconds. */
+  readonly madeAtMs: number;
+  /** C, replica slots per expert instance and layer. */
+  readonly capacity: number;
+  readonly table: AMaxTable;
+}
+
 /** What whoever runs a model wants of its scaler. */
 export interface ScalingTarget {
   /** TPOT SLO, in milliseconds. */

@@ -10,7 +10,7 @@ const timeOf = (ms: number): string => new Date(ms).toISOString();
 
 /** What a scaler knows of a model. @param nowMs Unix time */
 export function formatScaler(model: string, inputs: ScalerInputs, nowMs: number): string {
-  const { target, profile, record, wanted } = inputs;
+  const { target, profile, record, wanted, trafficTable } = inputs;
   const lines = [
     target === null
       ? `${model}: no target; \`janus scaler set\` gives one`
@@ -20,6 +20,7 @@ export function formatScaler(model: string, inputs: ScalerInputs, nowMs: number)
       ? 'no size is wanted yet: no scaler has run'
       : `wanted: ${sizesName(wanted)} since ${timeOf(wanted.atMs)} (version ${wanted.version})\n  ${wanted.reason}`,
   ];
+  if (trafficTable !== null) lines.push(`a_max as routed until ${timeOf(trafficTable.madeAtMs)}`);
   if (record !== null) lines.push(formatFit(correctionOf(record.refinement), driftOf(record.refinement)));
   return lines.join('\n');
 }
