@@ -8,9 +8,10 @@ export const SEQUENCES_PER_ATTENTION = 4;
 const EXPERT_SLOTS = 32;
 /**
  * Each way between the pools takes so long. It stands for instances with a device and a network each: processors that compute all the
- * time gain little from more instances, so that a day on two of them would not show what instances are for.
+ * time gain little from more instances, so that a day on two of them would not show what instances are for. With a quarter of it, five
+ * attention instances take all of two processors of 2021, and more make less.
  */
-export const WIRE_MS = 2;
+export const WIRE_MS = 8;
 
 /**
  * Starts hosts as on two nodes, with one expert host: on one node they would take a way that is no wire.

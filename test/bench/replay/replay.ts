@@ -11,18 +11,18 @@ import { profileOf } from './profile.ts';
 import { replayTarget } from './target.ts';
 
 /**
- * `leastStatic`: attention instances of the smallest static layout that is played, since fewer hold not half of the peak's sequences;
+ * `leastStatic`: attention instances of the smallest static layout that is played, since fewer hold not three quarters of the peak's sequences;
  * `peakShare`: the part of the day that static layouts are played over.
  */
-const FULL = { durationMs: 600_000, leastStatic: 3, peakShare: 0.16 };
+const FULL = { durationMs: 600_000, leastStatic: 5, peakShare: 0.16 };
 const QUICK = { durationMs: 45_000, leastStatic: 5, peakShare: 0.3 };
 const PEAK_OVER_LEAST = 7.5;
-const ANSWER_TOKENS = [16, 32] as const;
+const ANSWER_TOKENS = [12, 20] as const;
 const SEED = 7;
 /** What runs beside the benchmark is looked for so long before each day. */
 const PAUSE_MS = 500;
 /** What users want, of every layout. */
-const TARGETS: TokenTargets = { ttftMs: 2_000, tpotMs: 100 };
+const TARGETS: TokenTargets = { ttftMs: 4_000, tpotMs: 250 };
 /** One expert instance holds all experts. */
 const LEAST: PoolSizes = { attention: 1, experts: 1 };
 const MOST: PoolSizes = { attention: 7, experts: 1 };

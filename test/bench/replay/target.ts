@@ -7,11 +7,11 @@ import { SEQUENCES_PER_ATTENTION } from './pool.ts';
 /** The scaler plans for means, and times scatter: it aims at so much of what users want. */
 const TPOT_SHARE = 0.7;
 /**
- * What is planned leaves slots free for the 99th of a hundred first tokens already, and instances start within two seconds, so that a
- * demand which grows meanwhile takes from these.
+ * Less than by default: what is planned leaves slots free for the 99th of a hundred first tokens already, and instances start within
+ * two seconds, in which the demand grows by a hundredth.
  */
-const HEADROOM = 1;
-const DOWN_HEADROOM = 1.05;
+const HEADROOM = 1.05;
+const DOWN_HEADROOM = 1.1;
 /** Limits of the scaler are compressed less than the day: instances start no faster, and few requests scatter more than many. */
 const COOLDOWN_SHARE = 1 / 100;
 const LEAST_COOLDOWN_MS = 3_000;
