@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { doorbellChannel } from '../../shared/protocol/keys.ts';
+import { openSubscriber } from '../../shared/protocol/open-subscriber.ts';
 import { readRings } from '../../shared/protocol/ring.ts';
 import { ask } from './ask.ts';
 import { SharedStreams } from './shared-streams.ts';
@@ -21,7 +22,7 @@ export const LONGEST_WAIT_MS = 5_000;
  */
 export async function createDoorbellStreams(redis: Redis, id: string): Promise<TokenStreams> {
   const doorbell = doorbellChannel(id);
-  const subscriber = redis.duplicate({ maxRetriesPerRequest: null, lazyConnect: false });
+  const subscriber = openSubscriber(redis, { maxRetriesPerRequest: null, lazyConnect: false });
   const fetcher = new StreamFetcher(redis);
   const open = new Map<string, ToldStream>();
   const shared = new SharedStreams(subscriber, fetcher);

@@ -3,6 +3,7 @@ import { JanusError } from '../../shared/errors/janus-error.ts';
 import type { GatePlacement } from '../../shared/model/config.ts';
 import type { TraceShape } from '../../shared/placement/trace.ts';
 import type { AttentionInstanceRecord, ExchangeRecord, TrafficRecord } from '../../shared/protocol/member.ts';
+import { openSubscriber } from '../../shared/protocol/open-subscriber.ts';
 import type { Tracer } from '../../shared/tracing/tracer.ts';
 import { AttentionInstance, type Interrupted } from '../attention/attention-instance.ts';
 import { SequenceTraces } from '../attention/sequence-traces.ts';
@@ -134,7 +135,7 @@ export class AttentionPool {
       model: model.name,
       redisUrl,
       redis,
-      subscriber: redis.duplicate(),
+      subscriber: openSubscriber(redis),
       instances: this.instances,
       writer: this.#writer,
       jobs: this.#jobs,

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { placementChannel } from '../../shared/protocol/keys.ts';
+import { openSubscriber } from '../../shared/protocol/open-subscriber.ts';
 
 /** Longest pause between two looks at the placement: a message of the channel may be lost. */
 const POLL_MS = 200;
@@ -19,7 +20,7 @@ export class PlacementBell {
 
   /** @param redis a connection like it is opened for the channel */
   static open(redis: Redis, model: string): PlacementBell {
-    const subscriber = redis.duplicate();
+    const subscriber = openSubscriber(redis);
     const bell = new PlacementBell(subscriber);
     subscriber.subscribe(placementChannel(model)).catch(() => {});
     return bell;
